@@ -1,0 +1,79 @@
+"""Attention within each cell, over packed rows; padding exists only inside this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+
+@dataclass(frozen=True)
+class Padding:
+    """The padded view of packed rows: where each goes, and which places are real.
+
+    Attributes
+    ----------
+    cells, longest
+        Shape of the padded view.
+    places
+        Flat place of each packed row in the (cells · longest) view.
+    mask
+        True where a place is real, (cells, 1, 1, longest); None if all are.
+    """
+
+    cells: int
+    longest: int
+    places: Int[Tensor, " rows"]
+    mask: Tensor | None
+
+    @classmethod
+    def of(cls, offsets: Int[Tensor, " bounds"]) -> Padding:
+        """Lay out rows with these offsets."""
+        lengths = offsets.diff()
+        cells, longest = len(lengths), int(lengths.max()) if len(lengths) else 0
+        arange = torch.arange(int(offsets[-1]), device=offsets.device)
+        start = torch.arange(cells, device=offsets.device) * longest - offsets[:-1]
+        places = arange + torch.repeat_interleave(start, lengths)
+        if len(arange) == cells * longest:
+            return cls(cells, longest, places, None)
+        real = torch.arange(longest, device=offsets.device) < lengths.unsqueeze(1)
+        return cls(cells, longest, places, real[:, None, None, :])
+
+    def spread(self, rows: Float[Tensor, "rows width"], heads: int) -> Tensor:
+        """Packed → (cells, heads, longest, width / heads)."""
+        if self.mask is not None:
+            empty = rows.new_zeros(self.cells * self.longest, rows.shape[1])
+            rows = empty.index_copy(0, self.places, rows)
+        return rows.view(self.cells, self.longest, heads, -1).transpose(1, 2)
+
+    def gather(self, padded: Tensor) -> Float[Tensor, "rows width"]:
+        """(cells, heads, longest, width / heads) → packed."""
+        flat = padded.transpose(1, 2).reshape(self.cells * self.longest, -1)
+        return flat if self.mask is None else flat.index_select(0, self.places)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention in which a cell's rows see that cell's rows only."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        # softmax ignores what is added to every score, so a bias of the keys would be a dead part
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, rows: Float[Tensor, "rows width"], padding: Padding
+    ) -> Float[Tensor, "rows width"]:
+        """Mix the rows of each cell."""
+        query, key, value = (
+            padding.spread(project(rows), self.heads)
+            for project in (self.query, self.key, self.value)
+        )
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=padding.mask)
+        return self.out(padding.gather(mixed))

@@ -1,0 +1,48 @@
+"""The backbone contract: tokens in, a vector for each token and each cell out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from pancyte.shapes import Hidden, Tokens
+
+
+class Backbone(nn.Module, ABC):
+    """A plain ``nn.Module`` with a frozen configuration.
+
+    Subclasses set `name`, take their `Config` and define `forward`.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Length of the vectors it returns."""
+
+    @abstractmethod
+    def forward(self, tokens: Tokens) -> Hidden:
+        """Read packed tokens; return packed vectors in the same order."""
+
+    @abstractmethod
+    def initialise(self, seed: int) -> None:
+        """Draw all weights anew, as a function of `seed` alone."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name and settings, for ``config.json``."""
+        return {"name": self.name, "config": asdict(self.config)}

@@ -1,0 +1,90 @@
+"""From a token to a vector: which feature, how much of it, and in what kind of cell."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pancyte.shapes import HIDDEN_ID, Tokens
+
+
+class ContinuousValue(nn.Module):
+    """Embed a number by a small network; a withheld one by a learned vector."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.widen = nn.Linear(1, width)
+        self.mix = nn.Linear(width, width)
+        self.hidden = nn.Parameter(torch.empty(width))
+
+    def forward(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens width"]:
+        """Embed each value; NaN means withheld."""
+        withheld = values.isnan().unsqueeze(1)
+        # NaN must not enter the network even where its output is discarded: its gradient would
+        visible = values.nan_to_num(0.0).unsqueeze(1)
+        embedded = self.mix(nn.functional.gelu(self.widen(visible)))
+        return torch.where(withheld, self.hidden, embedded)
+
+
+class RankValue(nn.Module):
+    """Embed a rank by a learned vector for each place, as in BERT."""
+
+    def __init__(self, width: int, places: int) -> None:
+        super().__init__()
+        self.places = nn.Embedding(places, width)
+
+    def forward(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens width"]:
+        """Embed each rank."""
+        return self.places(values.long().clamp(max=self.places.num_embeddings - 1))
+
+
+class TokenEmbedding(nn.Module):
+    """Sum of a feature's vector and its value's vector; context is added to ``<cls>``.
+
+    Parameters
+    ----------
+    features
+        Size of the vocabulary.
+    width
+        Length of the vectors.
+    value_kind
+        What the values mean; set by the tokenizer.
+    places
+        Number of ranks, where the values are ranks.
+    context
+        Number of known levels of each per-cell column.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        width: int,
+        *,
+        value_kind: Literal["continuous", "rank"],
+        places: int,
+        context: dict[str, int],
+    ) -> None:
+        super().__init__()
+        self.feature = nn.Embedding(features, width)
+        self.value = RankValue(width, places) if value_kind == "rank" else ContinuousValue(width)
+        self.cls = nn.Parameter(torch.empty(width))
+        self.hidden = nn.Parameter(torch.empty(width)) if value_kind == "rank" else None
+        self.context = nn.ModuleDict(
+            {name: nn.Embedding(levels + 1, width) for name, levels in context.items()}
+        )
+
+    def forward(
+        self, tokens: Tokens
+    ) -> tuple[Float[Tensor, "tokens width"], Float[Tensor, "cells width"]]:
+        """Return the vectors of the tokens and of each cell's ``<cls>``."""
+        embedded = self.feature(tokens.ids.clamp(min=0))
+        if self.hidden is not None:
+            withheld = (tokens.ids == HIDDEN_ID).unsqueeze(1)
+            embedded = torch.where(withheld, self.hidden, embedded)
+        cls = self.cls.expand(len(tokens), -1)
+        for name, table in self.context.items():
+            cls = cls + table(tokens.context[name])
+        return embedded + self.value(tokens.values), cls

@@ -1,0 +1,148 @@
+"""A pre-norm transformer over the tokens of each cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pancyte.backbones.attention import Attention, Padding
+from pancyte.backbones.backbone import Backbone
+from pancyte.backbones.embed import TokenEmbedding
+from pancyte.errors import UsageError
+from pancyte.shapes import Hidden, Tokens, offsets_of
+
+HEAD_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """One dial, `depth`, sets the rest unless it is given.
+
+    Attributes
+    ----------
+    features
+        Size of the vocabulary; from the tokenizer.
+    value_kind
+        Meaning of the values; from the tokenizer.
+    places
+        Longest cell; from the tokenizer.
+    context
+        Levels of each per-cell column; from the tokenizer.
+    depth
+        Number of layers.
+    width
+        Length of the vectors; 0 means 64 · depth.
+    heads
+        Attention heads; 0 means one for each 64 of width.
+    expansion
+        Width of the inner layer of the feed-forward part, in widths.
+    dropout
+        Share of each residual update set to zero in training.
+    """
+
+    features: int
+    value_kind: Literal["continuous", "rank"]
+    places: int
+    context: dict[str, int] = field(default_factory=dict)
+    depth: int = 4
+    width: int = 0
+    heads: int = 0
+    expansion: int = 4
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "width", self.width or HEAD_WIDTH * self.depth)
+        object.__setattr__(self, "heads", self.heads or max(1, self.width // HEAD_WIDTH))
+        if self.depth < 1 or self.width % self.heads:
+            raise UsageError(
+                f"A transformer of depth {self.depth}, width {self.width} and {self.heads} heads "
+                "cannot be built.",
+                fix="Depth must be at least 1 and width a multiple of heads.",
+            )
+
+
+class Layer(nn.Module):
+    """Attention, then a feed-forward part, each normalised before and added to its input."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width, inner = config.width, config.width * config.expansion
+        self.norm_attention = nn.LayerNorm(width)
+        self.attention = Attention(width, config.heads)
+        self.norm_forward = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, inner)
+        self.contract = nn.Linear(inner, width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, rows: Float[Tensor, "rows width"], padding: Padding
+    ) -> Float[Tensor, "rows width"]:
+        """Update the rows of each cell."""
+        rows = rows + self.dropout(self.attention(self.norm_attention(rows), padding))
+        inner = nn.functional.gelu(self.expand(self.norm_forward(rows)))
+        return rows + self.dropout(self.contract(inner))
+
+
+class Transformer(Backbone):
+    """Reads a cell as a set of gene tokens behind one ``<cls>`` and mixes them by attention."""
+
+    name = "transformer"
+    Config = TransformerConfig
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        self.embedding = TokenEmbedding(
+            config.features,
+            config.width,
+            value_kind=config.value_kind,
+            places=config.places,
+            context=config.context,
+        )
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        self.initialise(0)
+
+    @property
+    def width(self) -> int:
+        """Length of the vectors it returns."""
+        return self.config.width
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """Draw weights as GPT-2 does: normal, .02, less for what adds to the residual stream."""
+        generator = torch.Generator().manual_seed(seed)
+        residual = (2 * self.config.depth) ** -0.5
+        for name, parameter in self.named_parameters():
+            owner = name.rsplit(".", 1)[0]
+            if isinstance(self.get_submodule(owner), nn.LayerNorm):
+                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+            elif name.endswith("bias"):
+                parameter.zero_()
+            else:
+                scale = residual if owner.endswith((".out", ".contract")) else 1.0
+                fan_in_one = owner.endswith(".widen")
+                std = 1.0 if fan_in_one else 0.02
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std * scale)
+
+    def forward(self, tokens: Tokens) -> Hidden:
+        """Put ``<cls>`` before each cell's tokens, mix, and take it apart again."""
+        embedded, cls = self.embedding(tokens)
+        offsets = offsets_of(tokens.lengths + 1)
+        at_cls = offsets[:-1]
+        at_token = torch.arange(len(embedded), device=embedded.device) + tokens.cell_index + 1
+        rows = embedded.new_empty(int(offsets[-1]), self.width)
+        rows = rows.index_copy(0, at_cls, cls).index_copy(0, at_token, embedded)
+        padding = Padding.of(offsets)
+        for layer in self.layers:
+            rows = layer(rows, padding)
+        rows = self.norm(rows)
+        return Hidden(
+            rows.index_select(0, at_token),
+            rows.index_select(0, at_cls),
+            tokens.offsets,
+            self.embedding.feature.weight,
+        )

@@ -1,0 +1,1 @@
+"""Models: tokenizer, network and card in one folder."""

@@ -1,0 +1,230 @@
+"""A model is a tokenizer, a backbone and a card, and fits in a folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+import pancyte
+from pancyte import files, registry
+from pancyte.backbones.backbone import Backbone
+from pancyte.corpus.cells import to_cells
+from pancyte.errors import UsageError
+from pancyte.models.card import Card
+from pancyte.models.folder import FORMAT, load_weights, read_config
+from pancyte.objectives.objective import Objective
+from pancyte.settings import settings
+from pancyte.shapes import Cells, Tokens
+from pancyte.tokenizers.tokenizer import Tokenizer
+from pancyte.tokenizers.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def device() -> torch.device:
+    """Return the device chosen in `settings`, or the best one there is."""
+    if settings.device != "auto":
+        return torch.device(settings.device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class Model:
+    """A model that turns cells into vectors, and says where it comes from.
+
+    Parameters
+    ----------
+    tokenizer
+        Fitted tokenizer.
+    backbone
+        The network.
+    objective
+        The pre-training head, kept so that training can go on.
+    card
+        Name, provenance and limits.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, backbone: Backbone, objective: Objective, card: Card
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.backbone = backbone
+        self.objective = objective
+        self.card = card
+
+    @property
+    def name(self) -> str:
+        """Short name, from the card."""
+        return self.card.name
+
+    @classmethod
+    def create(
+        cls,
+        tokenizer: Tokenizer,
+        *,
+        backbone: dict[str, Any],
+        objective: dict[str, Any],
+        card: Card,
+        seed: int = 0,
+    ) -> Model:
+        """Build an untrained model on a fitted tokenizer.
+
+        `backbone` and `objective` hold a registered ``name`` and, under ``config``, settings.
+        """
+        levels = {name: len(known) for name, known in tokenizer.config.context.items()}
+        network = build(
+            "backbones",
+            backbone,
+            features=len(tokenizer.vocabulary),
+            value_kind=tokenizer.value_kind,
+            places=tokenizer.config.max_length,
+            context=levels,
+        )
+        head = build_objective(objective, tokenizer, network)
+        model = cls(tokenizer, network, head, card)
+        network.initialise(seed)
+        head.initialise(seed + 1)
+        return model
+
+    def embed(
+        self,
+        cells: Cells | AnnData,
+        *,
+        pooling: str = "mean",
+        tokens_per_minibatch: int = 32_768,
+    ) -> np.ndarray:
+        """Represent each cell as a vector, without any training on these cells.
+
+        Parameters
+        ----------
+        cells
+            Raw counts.
+        pooling
+            ``"mean"`` over a cell's tokens, or ``"cls"``.
+        tokens_per_minibatch
+            How many tokens are computed at once; memory grows with it, the result does not
+            depend on it (beyond 1e-5).
+
+        Returns
+        -------
+        (cells, width), float32. A cell without any known gene gets zeros.
+        """
+        given = cells if isinstance(cells, Cells) else to_cells(cells)
+        tokens = self.tokenizer(given)
+        out = np.zeros((len(tokens), self.backbone.width), np.float32)
+        network = self.backbone.to(device()).eval()
+        with torch.inference_mode():
+            for rows in by_length(tokens, tokens_per_minibatch):
+                hidden = network(tokens.select(rows).to(network.device))
+                pooled = hidden.cls if pooling == "cls" else hidden.mean()
+                out[rows.numpy()] = pooled.float().cpu().numpy()
+        out[tokens.lengths.numpy() == 0] = 0.0
+        return out
+
+    def reinitialised(self, seed: int) -> Model:
+        """Return the same network with random weights: the control for what training brought."""
+        card = replace(self.card, name=f"{self.name}-random", trained_on=[], training={})
+        return Model.create(
+            self.tokenizer,
+            backbone=self.backbone.as_dict(),
+            objective=self.objective.as_dict(),
+            card=card,
+            seed=seed,
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json``, ``model.safetensors``, ``vocabulary.tsv`` and ``README.md``."""
+        parts = {"backbone": self.backbone, "objective": self.objective}
+        weights = {
+            f"{part}.{name}": tensor.detach().cpu().contiguous()
+            for part, module in parts.items()
+            for name, tensor in module.state_dict().items()
+        }
+        with files.atomic_path(folder) as partial:
+            partial.mkdir()
+            save_file(weights, partial / "model.safetensors")
+            self.tokenizer.vocabulary.save(partial / "vocabulary.tsv")
+            (partial / "README.md").write_text(self.describe(), encoding="utf-8")
+            config = {
+                "format": FORMAT,
+                "pancyte": pancyte.__version__,
+                "tokenizer": self.tokenizer.as_dict(),
+                "backbone": self.backbone.as_dict(),
+                "objective": self.objective.as_dict(),
+                "card": self.card.as_dict(),
+                "sha256": {
+                    name: files.sha256(partial / name)
+                    for name in ("model.safetensors", "vocabulary.tsv")
+                },
+            }
+            (partial / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> Model:
+        """Load a model folder; every weight must be there, and be what its checksum says."""
+        folder = Path(path)
+        config = read_config(folder)
+        kind = registry.get("tokenizers", config["tokenizer"]["name"])
+        tokenizer = kind(
+            kind.Config(**config["tokenizer"]["config"]),
+            Vocabulary.load(folder / "vocabulary.tsv"),
+        )
+        network = build("backbones", config["backbone"])
+        head = build_objective(config["objective"], tokenizer, network)
+        load_weights(folder, {"backbone": network, "objective": head})
+        return cls(tokenizer, network, head, Card(**config["card"]))
+
+    def describe(self) -> str:
+        """Render the model card as Markdown."""
+        return self.card.markdown(
+            parameters=sum(p.numel() for p in self.backbone.parameters()),
+            features=len(self.tokenizer.vocabulary),
+            tokenizer=self.tokenizer.name,
+            backbone=f"{self.backbone.name}, width {self.backbone.width}",
+            objective=self.objective.name,
+            version=pancyte.__version__,
+        )
+
+
+def build(kind: str, given: dict[str, Any], **inherited: Any) -> Any:
+    """Make a registered component from its name and settings; `inherited` fills the gaps."""
+    component = registry.get(kind, given["name"])
+    return component(registry.settings_of(component, inherited | given.get("config", {})))
+
+
+def build_objective(given: dict[str, Any], tokenizer: Tokenizer, network: Backbone) -> Objective:
+    """Make a registered objective that fits a tokenizer and a backbone."""
+    kind = registry.get("objectives", given["name"])
+    if kind.value_kind != tokenizer.value_kind:
+        raise UsageError(
+            f"Objective {kind.name!r} works on {kind.value_kind} values, tokenizer "
+            f"{tokenizer.name!r} makes {tokenizer.value_kind} ones.",
+            fix="Use masked_value with continuous, masked_gene with rank.",
+        )
+    config = registry.settings_of(kind, given.get("config", {}))
+    return kind(config, width=network.width, features=len(tokenizer.vocabulary))
+
+
+def by_length(tokens: Tokens, budget: int) -> list[torch.Tensor]:
+    """Cut cells into minibatches of similar length, so that padding costs little.
+
+    Returns
+    -------
+    Row numbers, each minibatch at most `budget` tokens when padded (but at least one cell).
+    """
+    order = torch.argsort(tokens.lengths, stable=True)
+    padded = (tokens.lengths[order] + 1).tolist()
+    minibatches, start = [], 0
+    for stop, longest in enumerate(padded):
+        if stop > start and longest * (stop + 1 - start) > budget:
+            minibatches.append(order[start:stop])
+            start = stop
+    return [*minibatches, order[start:]] if len(order) else []

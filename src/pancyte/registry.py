@@ -1,0 +1,69 @@
+"""Names to things: every tokenizer, objective, task, metric … is found here, lazily.
+
+Built-ins and plug-ins use the same door, an entry point in the group ``pancyte.<kind>``.
+Nothing is imported before it is asked for by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pancyte.errors import UsageError
+
+KINDS = ("tokenizers", "backbones", "objectives", "tasks", "metrics", "methods", "datasets")
+
+
+@cache
+def _found(kind: str) -> dict[str, EntryPoint]:
+    if kind not in KINDS:
+        raise UsageError(f"There is no kind of component called {kind!r}.", fix=f"Kinds: {KINDS}.")
+    return {entry.name: entry for entry in entry_points(group=f"pancyte.{kind}")}
+
+
+def names(kind: str) -> list[str]:
+    """List the registered names of one kind, sorted."""
+    return sorted(_found(kind))
+
+
+def get(kind: str, name: str) -> Any:
+    """Import and return the thing registered as `name`.
+
+    Raises
+    ------
+    UsageError
+        If no installed package registers that name; the nearest names are given.
+    """
+    found = _found(kind)
+    if name not in found:
+        close = difflib.get_close_matches(name, found, n=3)
+        hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise UsageError(
+            f"No {kind[:-1]} is registered as {name!r}.",
+            fix=f"{hint} Known: {names(kind)}.".strip(),
+        )
+    return found[name].load()
+
+
+def settings_of(component: Any, given: dict[str, Any]) -> Any:
+    """Build a component's frozen ``Config`` from plain data.
+
+    Raises
+    ------
+    UsageError
+        If a setting does not exist or a required one is missing.
+    """
+    known = {field.name for field in dataclasses.fields(component.Config)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise UsageError(
+            f"{component.name!r} has no setting {', '.join(map(repr, unknown))}.",
+            fix=f"Its settings: {', '.join(sorted(known))}.",
+        )
+    try:
+        return component.Config(**given)
+    except TypeError as error:
+        raise UsageError(f"The settings of {component.name!r} are wrong: {error}.") from error

@@ -1,0 +1,173 @@
+"""From a run file to a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pancyte import registry
+from pancyte.corpus.cells import to_cells
+from pancyte.corpus.checks import inspect
+from pancyte.corpus.datasets import content_hash, load_dataset
+from pancyte.corpus.read import read
+from pancyte.errors import InputError
+from pancyte.models.card import Card
+from pancyte.models.model import Model, device
+from pancyte.shapes import Cells, Tokens, offsets_of
+from pancyte.tokenizers.tokenizer import Tokenizer
+from pancyte.training.loop import Loop, Progress
+from pancyte.training.run import Part, Run, Source, load_run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost, before it starts."""
+
+    cells: int
+    features: int
+    parameters: int
+    tokens_per_epoch: int
+    steps: int
+    tokens: int
+    flops: float
+
+
+def pretrain(
+    run: Run | str | Path,
+    out: str | Path,
+    *,
+    report: Callable[[Progress], None] | None = None,
+) -> Model:
+    """Pre-train a model on unlabelled cells and save it, or go on where a killed run stopped.
+
+    Parameters
+    ----------
+    run
+        A `Run`, or the path of a run file.
+    out
+        The model's folder; checkpoints and logs go to its ``training`` subfolder's sibling
+        ``<out>.run``.
+    report
+        Called after each step.
+
+    Returns
+    -------
+    The trained model. Labels of the cells are never read.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    sets, model, train, held_out = prepare(run)
+    folder = Path(f"{out}.run")
+    loop = Loop(model, train, held_out, config=run.loop, folder=folder)
+    scores = loop.run(report or (lambda progress: None))
+    seconds = scores.pop("seconds")
+    model.card = replace(
+        model.card,
+        trained_on=[
+            {"name": cells.name, "cells": len(cells), "content_hash": content_hash(cells)}
+            for cells in sets
+        ],
+        training={
+            "steps": run.loop.steps,
+            "tokens per step": run.loop.tokens_per_step,
+            "peak learning rate": loop.peak,
+            "seed": run.loop.seed,
+            "seconds": round(seconds, 1),
+            "device": str(model.backbone.device),
+            **{key.replace("_", " "): round(value, 4) for key, value in scores.items()},
+        },
+    )
+    model.save_pretrained(out)
+    return model
+
+
+def prepare(run: Run) -> tuple[list[Cells], Model, Tokens, Tokens]:
+    """Read the corpus, fit the tokenizer on the training cells, and build the untrained model."""
+    sets = [cells_of(source) for source in run.train]
+    if run.held_out:
+        training, validation = sets, [cells_of(source) for source in run.held_out]
+    else:
+        training, validation = _cut(sets, run.held_out_share, run.loop.seed)
+    tokenizer = _tokenizer(run.tokenizer).fit(*training)
+    species = {inspect_species(cells) for cells in sets}
+    model = Model.create(
+        tokenizer,
+        backbone=run.backbone.model_dump(),
+        objective=run.objective.model_dump(),
+        card=Card(run.name, run.description, species=sorted(species)),
+        seed=run.loop.seed,
+    )
+    model.backbone.to(device())
+    model.objective.to(device())
+    return (
+        sets,
+        model,
+        joined([tokenizer(cells) for cells in training]),
+        joined([tokenizer(cells) for cells in validation]),
+    )
+
+
+def plan(run: Run) -> Plan:
+    """Work out what a run would do, without doing it."""
+    _, model, train, _ = prepare(run)
+    network = sum(p.numel() for p in model.backbone.parameters())
+    tables = len(model.tokenizer.vocabulary) * model.backbone.width
+    tokens = run.loop.steps * run.loop.tokens_per_step
+    return Plan(
+        cells=len(train),
+        features=len(model.tokenizer.vocabulary),
+        parameters=network,
+        tokens_per_epoch=len(train.ids),
+        steps=run.loop.steps,
+        tokens=tokens,
+        # forward and backward, 2 + 4 operations a weight and token; look-ups cost none
+        flops=6.0 * (network - tables) * tokens,
+    )
+
+
+def cells_of(source: Source) -> Cells:
+    """Read the cells a source names, filtered as it says."""
+    in_registry = source.data in registry.names("datasets")
+    adata = load_dataset(source.data) if in_registry else read(source.data)
+    keep = np.ones(adata.n_obs, bool)
+    for wanted, columns in ((True, source.only), (False, source.without)):
+        for column, values in columns.items():
+            if column not in adata.obs:
+                raise InputError(
+                    f"{source.data} has no obs column {column!r}.",
+                    fix=f"Its columns: {', '.join(adata.obs.columns)}.",
+                )
+            keep &= adata.obs[column].astype(str).isin(values).to_numpy() == wanted
+    if not keep.any():
+        raise InputError(f"No cell of {source.data} is left after the filter.")
+    return to_cells(adata[keep], name=Path(source.data).stem)
+
+
+def joined(parts: list[Tokens]) -> Tokens:
+    """Put several packed sets of cells behind one another."""
+    return Tokens(
+        torch.cat([part.ids for part in parts]),
+        torch.cat([part.values for part in parts]),
+        offsets_of(torch.cat([part.lengths for part in parts])),
+        {name: torch.cat([part.context[name] for part in parts]) for name in parts[0].context},
+    )
+
+
+def _tokenizer(part: Part) -> Tokenizer:
+    kind: Any = registry.get("tokenizers", part.name)
+    return kind(registry.settings_of(kind, part.config))
+
+
+def _cut(sets: list[Cells], share: float, seed: int) -> tuple[list[Cells], list[Cells]]:
+    rng = np.random.default_rng(seed)
+    training, validation = [], []
+    for cells in sets:
+        held = np.zeros(len(cells), bool)
+        held[rng.permutation(len(cells))[: max(1, int(share * len(cells)))]] = True
+        training.append(cells.select(~held))
+        validation.append(cells.select(held))
+    return training, validation

@@ -1,0 +1,123 @@
+"""Run files: everything a pre-training run needs, checked before anything is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pancyte.errors import InputError, MissingError
+from pancyte.training.loop import LoopConfig
+
+
+class Strict(BaseModel):
+    """A section that knows all its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """Cells to read: a dataset's name or a file, and which of its cells.
+
+    Attributes
+    ----------
+    data
+        Name of a dataset, or path of a file (relative to the run file).
+    only, without
+        Columns of ``obs`` with the values to keep, or to leave out.
+    """
+
+    data: str
+    only: dict[str, list[str]] = Field(default_factory=dict)
+    without: dict[str, list[str]] = Field(default_factory=dict)
+
+
+class Part(Strict):
+    """A registered component and its settings."""
+
+    name: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class Run(Strict):
+    """A pre-training run.
+
+    Attributes
+    ----------
+    name
+        Name of the model it makes.
+    description
+        One sentence for the model card.
+    train
+        The corpus.
+    held_out
+        Cells to validate on; without it, `held_out_share` of the corpus, drawn by the seed.
+    tokenizer, backbone, objective
+        The parts.
+    loop
+        How long and how fast; see `LoopConfig`.
+    """
+
+    name: str
+    description: str = "A single-cell foundation model."
+    train: list[Source] = Field(min_length=1)
+    held_out: list[Source] = Field(default_factory=list)
+    held_out_share: float = Field(default=0.05, gt=0, lt=1)
+    tokenizer: Part = Part(name="continuous")
+    backbone: Part = Part(name="transformer")
+    objective: Part = Part(name="masked_value")
+    loop: LoopConfig = LoopConfig()
+
+    @field_validator("train", "held_out", mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        return [{"data": item} if isinstance(item, str) else item for item in given]
+
+    @field_validator("tokenizer", "backbone", "objective", mode="before")
+    @classmethod
+    def _flat(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"name": given}
+        if isinstance(given, dict) and "config" not in given:
+            settings = {key: value for key, value in given.items() if key != "name"}
+            return {"name": given.get("name"), "config": settings}
+        return given
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run file (YAML); every mistake in it is named at once."""
+    path = Path(path)
+    if not path.is_file():
+        raise MissingError(f"There is no run file {path}.", fix="See the recipes folder for some.")
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {error}".replace("\n", " ")) from error
+    try:
+        run = Run.model_validate(given)
+    except ValidationError as error:
+        raise InputError(f"{path} is not a run file: {explain(error)}") from error
+    return _resolved(run, path.parent)
+
+
+def explain(error: ValidationError) -> str:
+    """Put pydantic's findings into one line."""
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg'].lower()}"
+        for item in error.errors()
+    )
+
+
+def _resolved(run: Run, folder: Path) -> Run:
+    def absolute(source: Source) -> Source:
+        beside = folder / source.data
+        return source.model_copy(update={"data": str(beside)}) if beside.exists() else source
+
+    return run.model_copy(
+        update={
+            "train": [absolute(source) for source in run.train],
+            "held_out": [absolute(source) for source in run.held_out],
+        }
+    )
