@@ -12,37 +12,47 @@ from pancyte.shapes import HIDDEN_ID, Tokens
 
 
 class ContinuousValue(nn.Module):
-    """Embed a number by a small network; a withheld one by a learned vector."""
+    """Scale a feature's vector by how much of it there is; a withheld amount by a learned vector.
+
+    Multiplying, which scGPT calls the scaling style, keeps the amount in the average over a
+    cell's tokens from the first step on; a sum of two vectors leaves an untrained network blind to
+    it (measured in ``docs/lab-notes.md``).
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.scale = nn.Linear(1, width)
         self.widen = nn.Linear(1, width)
         self.mix = nn.Linear(width, width)
         self.hidden = nn.Parameter(torch.empty(width))
 
-    def forward(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens width"]:
-        """Embed each value; NaN means withheld."""
+    def forward(
+        self, feature: Float[Tensor, "tokens width"], values: Float[Tensor, " tokens"]
+    ) -> Float[Tensor, "tokens width"]:
+        """Combine features with their values; NaN means withheld."""
         withheld = values.isnan().unsqueeze(1)
         # NaN must not enter the network even where its output is discarded: its gradient would
         visible = values.nan_to_num(0.0).unsqueeze(1)
-        embedded = self.mix(nn.functional.gelu(self.widen(visible)))
-        return torch.where(withheld, self.hidden, embedded)
+        amount = self.scale(visible) + self.mix(nn.functional.gelu(self.widen(visible)))
+        return feature * torch.where(withheld, self.hidden, amount)
 
 
 class RankValue(nn.Module):
-    """Embed a rank by a learned vector for each place, as in BERT."""
+    """Add a learned vector for each rank to a feature's vector, as in BERT."""
 
     def __init__(self, width: int, places: int) -> None:
         super().__init__()
         self.places = nn.Embedding(places, width)
 
-    def forward(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens width"]:
-        """Embed each rank."""
-        return self.places(values.long().clamp(max=self.places.num_embeddings - 1))
+    def forward(
+        self, feature: Float[Tensor, "tokens width"], values: Float[Tensor, " tokens"]
+    ) -> Float[Tensor, "tokens width"]:
+        """Combine features with their ranks."""
+        return feature + self.places(values.long().clamp(max=self.places.num_embeddings - 1))
 
 
 class TokenEmbedding(nn.Module):
-    """Sum of a feature's vector and its value's vector; context is added to ``<cls>``.
+    """A feature's vector combined with its value; context is added to ``<cls>``.
 
     Parameters
     ----------
@@ -87,4 +97,4 @@ class TokenEmbedding(nn.Module):
         cls = self.cls.expand(len(tokens), -1)
         for name, table in self.context.items():
             cls = cls + table(tokens.context[name])
-        return embedded + self.value(tokens.values), cls
+        return self.value(embedded, tokens.values), cls

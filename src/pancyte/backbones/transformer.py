@@ -78,6 +78,11 @@ class Layer(nn.Module):
         self.contract = nn.Linear(inner, width)
         self.dropout = nn.Dropout(config.dropout)
 
+    @property
+    def into_residual(self) -> tuple[nn.Linear, nn.Linear]:
+        """The two projections whose outputs are added to the residual stream."""
+        return self.attention.out, self.contract
+
     def forward(
         self, rows: Float[Tensor, "rows width"], padding: Padding
     ) -> Float[Tensor, "rows width"]:
@@ -113,20 +118,22 @@ class Transformer(Backbone):
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
-        """Draw weights as GPT-2 does: normal, .02, less for what adds to the residual stream."""
+        """Draw weights: unit normal for inputs, as GPT-2 (.02, less into the residual) inside."""
         generator = torch.Generator().manual_seed(seed)
-        residual = (2 * self.config.depth) ** -0.5
+        tables = (self.embedding.feature, *self.embedding.context.values())
+        unit = {id(table.weight) for table in tables} | {id(self.embedding.cls)}
+        residual = {id(part.weight) for layer in self.layers for part in layer.into_residual}
         for name, parameter in self.named_parameters():
-            owner = name.rsplit(".", 1)[0]
-            if isinstance(self.get_submodule(owner), nn.LayerNorm):
+            module = self.get_submodule(name.rpartition(".")[0])
+            if isinstance(module, nn.LayerNorm) or name.startswith("embedding.value.scale"):
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
             elif name.endswith("bias"):
                 parameter.zero_()
             else:
-                scale = residual if owner.endswith((".out", ".contract")) else 1.0
-                fan_in_one = owner.endswith(".widen")
-                std = 1.0 if fan_in_one else 0.02
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std * scale)
+                std = 0.02 / (2 * self.config.depth) ** 0.5 if id(parameter) in residual else 0.02
+                if id(parameter) in unit or name.endswith((".hidden", ".widen.weight")):
+                    std = 1.0
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
     def forward(self, tokens: Tokens) -> Hidden:
         """Put ``<cls>`` before each cell's tokens, mix, and take it apart again."""

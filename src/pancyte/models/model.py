@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,6 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-import pancyte
 from pancyte import files, registry
 from pancyte.backbones.backbone import Backbone
 from pancyte.corpus.cells import to_cells
@@ -155,7 +156,7 @@ class Model:
             (partial / "README.md").write_text(self.describe(), encoding="utf-8")
             config = {
                 "format": FORMAT,
-                "pancyte": pancyte.__version__,
+                "pancyte": version("pancyte"),
                 "tokenizer": self.tokenizer.as_dict(),
                 "backbone": self.backbone.as_dict(),
                 "objective": self.objective.as_dict(),
@@ -182,6 +183,15 @@ class Model:
         load_weights(folder, {"backbone": network, "objective": head})
         return cls(tokenizer, network, head, Card(**config["card"]))
 
+    def fingerprint(self) -> str:
+        """Hash of everything that determines an embedding: vocabulary, settings, weights."""
+        digest = hashlib.sha256(json.dumps(self.tokenizer.as_dict()).encode())
+        digest.update(self.tokenizer.vocabulary.table.to_csv().encode())
+        for name, tensor in self.backbone.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def describe(self) -> str:
         """Render the model card as Markdown."""
         return self.card.markdown(
@@ -190,7 +200,7 @@ class Model:
             tokenizer=self.tokenizer.name,
             backbone=f"{self.backbone.name}, width {self.backbone.width}",
             objective=self.objective.name,
-            version=pancyte.__version__,
+            version=version("pancyte"),
         )
 
 

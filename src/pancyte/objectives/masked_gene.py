@@ -74,7 +74,8 @@ class MaskedGene(Objective):
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Cross-entropy over the vocabulary at the hidden positions, in nats."""
         asked = self.norm(gelu(self.mix(hidden.tokens[target["positions"]])))
-        logits = asked @ hidden.table.T + self.bias
+        # both factors have entries of order one, so their product would grow with the width
+        logits = asked @ hidden.table.T * self.width**-0.5 + self.bias
         return {"gene": cross_entropy(logits.float(), target["ids"].long())}
 
     def fit_trivial(self, tokens: Tokens) -> None:

@@ -24,17 +24,23 @@ class MaskedValueConfig:
     absent
         Questions about genes that are not expressed, whose answer is 0, for each token of the
         cell. Without them a model is never asked whether a gene is on.
+    from_cell
+        Weight of the second term: the same answers from the cell's vector and the gene alone.
     """
 
     ratio: float = 0.3
     absent: float = 0.15
+    from_cell: float = 1.0
 
 
 class MaskedValue(Objective):
     """Predict the hidden values of some genes from the rest of the cell, by squared error.
 
     The masked objective of scGPT (Cui et al., Nature Methods 2024) and scFoundation, with
-    unexpressed genes among the questions. The trivial predictor is each gene's mean answer.
+    unexpressed genes among the questions. A second term asks the same of the cell's vector
+    (the mean over its visible tokens) and the gene's own, as scGPT's "masked value prediction for
+    cell modelling" does, which makes that vector a summary of the whole cell. The trivial
+    predictor is each gene's mean answer.
     """
 
     name = "masked_value"
@@ -45,6 +51,8 @@ class MaskedValue(Objective):
         super().__init__(config, width=width, features=features)
         self.mix = nn.Linear(width, width)
         self.answer = nn.Linear(width, 1)
+        self.question = nn.Linear(width, width)
+        self.usual = nn.Linear(width, 1)
         self.initialise(0)
         self.register_buffer("gene_mean", torch.zeros(features), persistent=False)
 
@@ -71,6 +79,7 @@ class MaskedValue(Objective):
         return seen, {
             "positions": positions,
             "ids": ids[positions],
+            "cells": seen.cell_index[positions],
             "values": answers[positions],
         }
 
@@ -78,7 +87,13 @@ class MaskedValue(Objective):
         """Mean squared error at the hidden positions."""
         asked = hidden.tokens[target["positions"]]
         predicted = self.answer(gelu(self.mix(asked))).squeeze(1)
-        return {"value": mse_loss(predicted.float(), target["values"])}
+        terms = {"value": mse_loss(predicted.float(), target["values"])}
+        if self.config.from_cell:
+            genes = hidden.table[target["ids"].long()]
+            cells = _visible_mean(hidden, target["positions"])[target["cells"]]
+            known = (self.question(genes) * cells).sum(dim=1) + self.usual(genes).squeeze(1)
+            terms["cell"] = self.config.from_cell * mse_loss(known.float(), target["values"])
+        return terms
 
     def fit_trivial(self, tokens: Tokens) -> None:
         """Average each gene's answers under one corruption of the training cells."""
@@ -91,7 +106,9 @@ class MaskedValue(Objective):
 
     def trivial_loss(self, target: Target) -> dict[str, Tensor]:
         """Mean squared error of the gene means."""
-        return {"value": mse_loss(self.gene_mean[target["ids"].long()], target["values"])}
+        error = mse_loss(self.gene_mean[target["ids"].long()], target["values"])
+        terms = {"value": error, "cell": self.config.from_cell * error}
+        return terms if self.config.from_cell else {"value": error}
 
     def _absent(self, tokens: Tokens, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         wanted = (tokens.lengths * self.config.absent).long()
@@ -101,3 +118,14 @@ class MaskedValue(Objective):
         expressed = tokens.cell_index * self.features + tokens.ids
         questions = questions[~torch.isin(questions, expressed)]
         return questions // self.features, (questions % self.features).to(tokens.ids.dtype)
+
+
+def _visible_mean(hidden: Hidden, withheld: Tensor) -> Tensor:
+    """Average each cell's tokens except the withheld ones. (cells, width)."""
+    weight = torch.ones(len(hidden.tokens), 1, device=hidden.tokens.device)
+    weight[withheld] = 0.0
+    lengths = hidden.offsets.diff()
+    cells = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+    total = torch.zeros_like(hidden.cls).index_add_(0, cells, hidden.tokens * weight)
+    count = hidden.cls.new_zeros(len(lengths), 1).index_add_(0, cells, weight)
+    return total / count.clamp(min=1)

@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix, vstack
 from pancyte.errors import InputError, UsageError
 from pancyte.shapes import Cells, Tokens
 from pancyte.tokenizers.packing import nonzero_medians, top_positions
+from pancyte.tokenizers.variable import most_variable
 from pancyte.tokenizers.vocabulary import Vocabulary
 
 
@@ -24,6 +25,8 @@ class TokenizerConfig:
 
     Attributes
     ----------
+    features
+        Keep this many most variable features of the corpus as the vocabulary; 0 keeps all.
     max_length
         Longest cell, in tokens; the features that stand out most against their corpus median
         are kept.
@@ -33,6 +36,7 @@ class TokenizerConfig:
         Per-cell columns handed to the network with their fitted levels; level 0 is "unknown".
     """
 
+    features: int = 0
     max_length: int = 1024
     target_sum: float = 1e4
     context: dict[str, list[str]] = field(default_factory=dict)
@@ -73,6 +77,9 @@ class Tokenizer(ABC):
             median=nonzero_medians(corpus),
             detection=corpus.getnnz(axis=0) / corpus.shape[0],
         )
+        if 0 < self.config.features < len(table):
+            origin = np.repeat(np.arange(len(sets)), [len(cells) for cells in sets])
+            table = table[most_variable(corpus, origin, self.config.features)]
         self._vocabulary = Vocabulary(table)
         return self
 

@@ -53,14 +53,7 @@ class Vocabulary:
         """
         found = match(cells.features, self.table)
         check_overlap(found, cells, self.table)
-        known = np.flatnonzero(found.columns >= 0)
-        selection = csr_matrix(
-            (np.ones(len(known), np.float32), (known, found.columns[known])),
-            shape=(cells.counts.shape[1], len(self)),
-        )
-        aligned = csr_matrix(cells.counts @ selection)
-        aligned.sort_indices()
-        return aligned, found
+        return found.project(cells.counts), found
 
     def save(self, path: str | Path) -> None:
         """Write a tab-separated table; floating-point numbers survive exactly."""

@@ -164,7 +164,7 @@ class Loop:
         norm = nn.utils.clip_grad_norm_(self.parts.parameters(), self.config.clip)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
             raise InputError(
-                f"Step {step + 1}: the loss is {float(loss)} and the gradient's norm {float(norm)} "
+                f"Step {step + 1}: the loss is {loss.item()} and the gradient's norm {norm.item()} "
                 f"(cells {rows[:5].tolist()} …).",
                 fix="The last checkpoint is kept. Check those cells, or lower the rate.",
             )

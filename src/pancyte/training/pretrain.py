@@ -12,7 +12,6 @@ import torch
 
 from pancyte import registry
 from pancyte.corpus.cells import to_cells
-from pancyte.corpus.checks import inspect
 from pancyte.corpus.datasets import content_hash, load_dataset
 from pancyte.corpus.read import read
 from pancyte.errors import InputError
@@ -93,12 +92,12 @@ def prepare(run: Run) -> tuple[list[Cells], Model, Tokens, Tokens]:
     else:
         training, validation = _cut(sets, run.held_out_share, run.loop.seed)
     tokenizer = _tokenizer(run.tokenizer).fit(*training)
-    species = {inspect_species(cells) for cells in sets}
+    species = {name for cells in sets for name in cells.context["species"].unique()}
     model = Model.create(
         tokenizer,
         backbone=run.backbone.model_dump(),
         objective=run.objective.model_dump(),
-        card=Card(run.name, run.description, species=sorted(species)),
+        card=Card(run.name, run.description, species=sorted(map(str, species))),
         seed=run.loop.seed,
     )
     model.backbone.to(device())

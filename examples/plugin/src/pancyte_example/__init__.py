@@ -1,0 +1,1 @@
+"""A tokenizer, a metric and a task for pancyte."""

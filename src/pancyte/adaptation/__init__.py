@@ -1,0 +1,1 @@
+"""Ways to put a frozen representation to use."""

@@ -1,0 +1,1 @@
+"""Methods against tasks on datasets, beside baselines, with intervals and a verdict."""

@@ -1,0 +1,24 @@
+"""`pancyte check`: what is in this file, and can a model read it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pancyte.cli.options import AsJson, Transpose
+from pancyte.cli.terminal import emit
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="h5ad, 10x h5, or a 10x folder.")],
+    transpose: Transpose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a file holds: species, gene names, where the counts are, labels and batches."""
+    from pancyte.corpus.checks import inspect
+    from pancyte.corpus.read import read
+
+    found = inspect(read(file, transpose=transpose, quiet=True))
+    emit({"file": str(file), **found.as_dict()}, found.report(), as_json=as_json)

@@ -1,0 +1,47 @@
+"""`pancyte pretrain`: a model from unlabelled cells."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pancyte.cli.options import AsJson, Device, DryRun, Force, output, use_device
+from pancyte.cli.terminal import emit, say, training_bar
+
+
+def pretrain(
+    run: Annotated[Path, typer.Argument(help="Run file (YAML); see the recipes folder.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Model folder.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the run file's.")] = None,
+    device: Device = "auto",
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pre-train a model; a run that was killed goes on where its last checkpoint stands."""
+    from pancyte.training.pretrain import plan
+    from pancyte.training.pretrain import pretrain as train
+    from pancyte.training.run import load_run
+
+    use_device(device)
+    settings = load_run(run)
+    if seed is not None:
+        loop = replace(settings.loop, seed=seed)
+        settings = settings.model_copy(update={"loop": loop})
+    if dry_run:
+        planned = plan(settings)
+        lines = [
+            f"{name.replace('_', ' '):18s} {value:>20,}" for name, value in asdict(planned).items()
+        ]
+        emit(asdict(planned), lines, as_json=as_json)
+        return
+    folder = output(out, Path(settings.name), force=force)
+    with training_bar() as bar:
+        model = train(settings, folder, report=bar)
+    for name, value in model.card.training.items():
+        say(f"  {name}: {value}")
+    content = {"model": str(folder), "training": model.card.training}
+    emit(content, [f"model: {folder}"], as_json=as_json)

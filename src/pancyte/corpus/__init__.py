@@ -1,0 +1,1 @@
+"""Real data in: files, named datasets, gene names, checks and splits."""

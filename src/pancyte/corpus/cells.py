@@ -1,0 +1,86 @@
+"""The border: AnnData in, `Cells` inside, AnnData out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pancyte.corpus import naming
+from pancyte.corpus.checks import species_of
+from pancyte.corpus.counts import canonical, features_of, locate, matrix_at, require_counts
+from pancyte.shapes import Cells
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+ASSAY_COLUMNS = ("assay", "technology", "platform")
+SPECIES_COLUMNS = ("organism", "species")
+UNKNOWN = "unknown"
+
+
+def to_cells(adata: AnnData, *, layer: str | None = None, name: str = "cells") -> Cells:
+    """Take the raw counts out of an AnnData, with the names of cells and genes.
+
+    Parameters
+    ----------
+    adata
+        Cells with counts in X, a layer or raw. Not changed.
+    layer
+        Layer to use; found and verified if not given.
+    name
+        What to call these cells in messages and tables.
+
+    Returns
+    -------
+    Cells in the same order, counts as float32 CSR. ``features`` has ``ensembl_id`` (without
+    versions) and ``symbol`` wherever ``var`` has them under whatever name. ``context`` has
+    ``species``, ``assay`` and ``modality``.
+
+    Raises
+    ------
+    InputError
+        If there are no raw counts.
+    """
+    place = require_counts(adata, locate(adata, layer=layer))
+    features = features_of(adata, place).copy()
+    for kind, column in naming.other_names(features).items():
+        features[kind] = naming.clean(features[column])
+    return Cells(
+        counts=canonical(matrix_at(adata, place)),
+        features=features,
+        obs=adata.obs.copy(),
+        context=_context(adata, features),
+        name=name,
+    )
+
+
+def _context(adata: AnnData, features: pd.DataFrame) -> pd.DataFrame:
+    species = pd.Series(species_of(adata, features), index=adata.obs_names)
+    for column in SPECIES_COLUMNS:
+        if species.iloc[:1].isin(["mixed", UNKNOWN]).all() and column in adata.obs:
+            species = adata.obs[column].map(naming.organism).astype(object).fillna(UNKNOWN)
+    assay = pd.Series(UNKNOWN, index=adata.obs_names)
+    for column in reversed(ASSAY_COLUMNS):
+        if column in adata.obs:
+            assay = adata.obs[column].astype(object).fillna(UNKNOWN).astype(str)
+    columns = {"species": species, "assay": assay, "modality": "rna"}
+    return pd.DataFrame(
+        {
+            key: pd.Categorical(pd.Series(values, index=adata.obs_names))
+            for key, values in columns.items()
+        },
+        index=adata.obs_names,
+    )
+
+
+def to_anndata(cells: Cells) -> AnnData:
+    """Make an AnnData of cells: counts in X, names and columns kept, context beside ``obs``.
+
+    Columns of the context that ``obs`` already has are left as they are in ``obs``.
+    """
+    from anndata import AnnData
+
+    extra = [name for name in cells.context if name not in cells.obs]
+    obs = cells.obs.assign(**{str(name): cells.context[name].to_numpy() for name in extra})
+    return AnnData(cells.counts.copy(), obs=obs, var=cells.features.copy())

@@ -1,0 +1,1 @@
+"""Scores: pure functions of arrays, each with its range and its source."""

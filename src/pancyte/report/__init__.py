@@ -1,0 +1,26 @@
+"""One self-contained HTML page with the answer, its evidence and how it was made."""
+
+from pancyte.report.page import render, write_report
+from pancyte.report.parts import (
+    Calibration,
+    Colouring,
+    Comparison,
+    Confusion,
+    Provenance,
+    Report,
+    Scatter,
+    Training,
+)
+
+__all__ = [
+    "Calibration",
+    "Colouring",
+    "Comparison",
+    "Confusion",
+    "Provenance",
+    "Report",
+    "Scatter",
+    "Training",
+    "render",
+    "write_report",
+]

@@ -1,0 +1,1 @@
+"""What a method is asked, and the baselines it is asked beside."""

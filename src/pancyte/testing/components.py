@@ -1,0 +1,147 @@
+"""Checks of tokenizers, backbones and objectives, on real cells."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from pancyte import registry
+from pancyte.corpus.cells import to_cells
+from pancyte.corpus.datasets import load_dataset
+from pancyte.models.model import build, build_objective
+from pancyte.shapes import Cells, Tokens
+from pancyte.tokenizers.tokenizer import Tokenizer
+from pancyte.tokenizers.vocabulary import Vocabulary
+
+WIDTH = 32
+
+
+@cache
+def some_cells(cells: int = 120) -> Cells:
+    """Return a few of the shipped pancreas cells, spread over its studies."""
+    whole = to_cells(load_dataset("demo-pancreas"), name="cells")
+    chosen = whole.select(np.linspace(0, len(whole) - 1, cells).astype(int))
+    detected = np.asarray(chosen.counts.getnnz(axis=0)).ravel() >= 3
+    return Cells(chosen.counts[:, detected], chosen.features[detected], chosen.obs, chosen.context)
+
+
+def check_tokenizer(name: str) -> None:
+    """Demand that a tokenizer packs well, ignores the order of genes and cells, and round-trips.
+
+    Raises
+    ------
+    AssertionError
+        With what was found.
+    """
+    cells = some_cells()
+    tokenizer = _fitted(name)
+    tokens = tokenizer(cells)
+    _packed(tokens, len(cells), len(tokenizer.vocabulary), tokenizer.config.max_length)
+    rng = np.random.default_rng(0)
+    genes, rows = rng.permutation(len(cells.features)), rng.permutation(len(cells))
+    reordered = Cells(cells.counts[:, genes], cells.features.iloc[genes], cells.obs, cells.context)
+    _same(tokens, tokenizer(reordered), "the order of genes")
+    _same(
+        tokens.select(torch.from_numpy(rows)), tokenizer(cells.select(rows)), "the order of cells"
+    )
+    settings = tokenizer.as_dict()
+    assert settings["name"] == name, f"it is registered as {name!r} but named {settings['name']!r}"
+    kind = registry.get("tokenizers", name)
+    again = kind(
+        registry.settings_of(kind, settings["config"]), Vocabulary(tokenizer.vocabulary.table)
+    )
+    _same(tokens, again(cells), "saving and loading")
+
+
+def check_backbone(name: str, *, tokenizer: str = "continuous") -> None:
+    """Demand that a backbone reads each cell alone and that every weight matters.
+
+    Raises
+    ------
+    AssertionError
+        With what was found.
+    """
+    fitted, network = _network(name, tokenizer)
+    tokens = fitted(some_cells()).select(torch.arange(12))
+    network.eval()
+    with torch.inference_mode():
+        together = network(tokens)
+        assert together.tokens.shape == (len(tokens.ids), network.width)
+        assert together.cls.shape == (len(tokens), network.width)
+        for row in range(len(tokens)):
+            alone = network(tokens.select(torch.tensor([row])))
+            start, stop = tokens.offsets[row], tokens.offsets[row + 1]
+            gap = (together.tokens[start:stop] - alone.tokens).abs().max()
+            assert gap < 1e-5, f"cell {row} depends on the other cells by {gap:.1e}"
+    hidden = network(tokens)
+    noise = torch.Generator().manual_seed(0)
+    weights = torch.randn(hidden.tokens.shape, generator=noise)
+    ((hidden.tokens * weights).sum() + hidden.cls.sin().sum()).backward()
+    exempt = {"embedding.value.hidden", "embedding.hidden"}
+    dead = [
+        key
+        for key, parameter in network.named_parameters()
+        if key not in exempt and (parameter.grad is None or not parameter.grad.any())
+    ]
+    assert not dead, f"these weights get no gradient: {dead}"
+
+
+def check_objective(name: str) -> None:
+    """Demand that an objective hides what it asks, scores only that, and trains everything.
+
+    Raises
+    ------
+    AssertionError
+        With what was found.
+    """
+    kind = registry.get("objectives", name)
+    tokenizer = "rank" if kind.value_kind == "rank" else "continuous"
+    fitted, network = _network("transformer", tokenizer)
+    objective = build_objective({"name": name}, fitted, network)
+    tokens = fitted(some_cells())
+    seen, target = objective.corrupt(tokens, torch.Generator().manual_seed(0))
+    again, _ = objective.corrupt(tokens, torch.Generator().manual_seed(0))
+    _same(seen, again, "the same seed")
+    objective.fit_trivial(tokens)
+    terms, trivial = objective.loss(network(seen), target), objective.trivial_loss(target)
+    assert terms.keys() == trivial.keys(), "the trivial predictor is scored on other terms"
+    torch.stack(list(terms.values())).sum().backward()
+    modules = (*network.named_parameters(), *objective.named_parameters())
+    dead = [key for key, p in modules if p.grad is None or not p.grad.any()]
+    assert not dead, f"these weights get no gradient: {dead}"
+
+
+def _fitted(name: str) -> Tokenizer:
+    kind = registry.get("tokenizers", name)
+    return kind(registry.settings_of(kind, {"max_length": 64})).fit(some_cells())
+
+
+def _network(name: str, tokenizer: str) -> tuple[Tokenizer, Any]:
+    fitted = _fitted(tokenizer)
+    network = build(
+        "backbones",
+        {"name": name, "config": {"depth": 2, "width": WIDTH}},
+        features=len(fitted.vocabulary),
+        value_kind=fitted.value_kind,
+        places=fitted.config.max_length,
+        context={},
+    )
+    return fitted, network
+
+
+def _packed(tokens: Tokens, cells: int, features: int, max_length: int) -> None:
+    assert len(tokens) == cells, f"{len(tokens)} rows for {cells} cells"
+    assert int(tokens.offsets[-1]) == len(tokens.ids) == len(tokens.values), "offsets do not fit"
+    assert int(tokens.lengths.max()) <= max_length, "a cell is longer than max_length"
+    assert int(tokens.ids.min()) >= 0, "an id is negative"
+    assert int(tokens.ids.max()) < features, "an id is outside the vocabulary"
+    assert tokens.values.isfinite().all(), "a value is not finite"
+
+
+def _same(one: Tokens, two: Tokens, what: str) -> None:
+    equal = torch.equal(one.ids, two.ids) and torch.equal(one.offsets, two.offsets)
+    close = equal and torch.allclose(one.values, two.values, rtol=1e-5, equal_nan=True)
+    assert close, f"{what} changes the tokens"

@@ -1,0 +1,60 @@
+"""Real data for every test: what pancyte ships, and the larger sets where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from anndata import AnnData
+
+from pancyte.corpus.cells import to_cells
+from pancyte.corpus.datasets import SHIPPED, load_dataset
+from pancyte.settings import settings
+from pancyte.shapes import Cells
+
+BESIDE = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def demo_path() -> Path:
+    return SHIPPED / "pancreas.h5ad"
+
+
+@pytest.fixture(scope="session")
+def pancreas() -> AnnData:
+    """3,274 cells of four studies, shared by all tests: copy before changing."""
+    return load_dataset("demo-pancreas")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Iterator[Path]:
+    """Folder of the larger datasets, which `load_dataset` then finds too."""
+    folder = Path(os.environ.get("PANCYTE_DATA") or BESIDE)
+    if not folder.is_dir():
+        pytest.skip(f"needs the benchmark data: {folder} is absent; PANCYTE_DATA may name another")
+    before, settings.data_dir = settings.data_dir, folder
+    yield folder
+    settings.data_dir = before
+
+
+@pytest.fixture(scope="session")
+def _few(pancreas: AnnData) -> AnnData:
+    few = pancreas[::33].copy()
+    detected = few.X.getnnz(axis=0) >= 2
+    return few[:, detected][:, ::4].copy()
+
+
+@pytest.fixture
+def cells(_few: AnnData) -> Cells:
+    """100 cells of all studies × a quarter of the detected genes."""
+    return to_cells(_few)
+
+
+@pytest.fixture(scope="session")
+def cells_file(_few: AnnData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same cells as an h5ad."""
+    path = tmp_path_factory.mktemp("cells") / "cells.h5ad"
+    _few.write_h5ad(path)
+    return path

@@ -1,0 +1,37 @@
+import torch
+
+from pancyte.shapes import Hidden, Tokens, offsets_of
+
+
+def three_cells():
+    return Tokens(
+        torch.tensor([5, 6, 7, 8, 9, 10], dtype=torch.int32),
+        torch.arange(6.0),
+        torch.tensor([0, 2, 2, 6]),
+        {"species": torch.tensor([1, 0, 2])},
+    )
+
+
+def test_select_repacks_in_the_given_order():
+    chosen = three_cells().select(torch.tensor([2, 0, 1]))
+    assert chosen.ids.tolist() == [7, 8, 9, 10, 5, 6]
+    assert chosen.offsets.tolist() == [0, 4, 6, 6]
+    assert chosen.context["species"].tolist() == [2, 1, 0]
+
+
+def test_cell_index_skips_empty_cells():
+    assert three_cells().cell_index.tolist() == [0, 0, 2, 2, 2, 2]
+
+
+def test_offsets_of_lengths():
+    assert offsets_of(torch.tensor([3, 0, 2])).tolist() == [0, 3, 3, 5]
+
+
+def test_mean_of_an_empty_cell_is_zero():
+    hidden = Hidden(
+        torch.tensor([[1.0], [3.0], [5.0]]),
+        torch.zeros(3, 1),
+        torch.tensor([0, 2, 2, 3]),
+        torch.zeros(4, 1),
+    )
+    assert hidden.mean().squeeze(1).tolist() == [2.0, 0.0, 5.0]
