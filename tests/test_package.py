@@ -26,7 +26,7 @@ def test_unknown_attribute():
     import pancyte
 
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        pancyte.nonsense
+        _ = pancyte.nonsense
 
 
 def test_every_public_name_is_there():

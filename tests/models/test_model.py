@@ -99,7 +99,7 @@ def test_a_partial_checkpoint_is_refused(model, tmp_path):
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(MissingError, match="no model folder"):
         pan.load(tmp_path / "nowhere")
-    with pytest.raises(MissingError, match="lacks config.json"):
+    with pytest.raises(MissingError, match=r"lacks config\.json"):
         pan.load(tmp_path)
 
 

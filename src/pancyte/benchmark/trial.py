@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import sys
 import time
 import zlib
@@ -145,11 +144,18 @@ def measured(cost: Cost) -> Iterator[None]:
 
 
 def peak_memory() -> float:
-    """Largest resident memory of the process since it was last reset, in MiB."""
+    """Largest resident memory of the process since it was last reset, in MiB.
+
+    NaN on a system that tells neither through ``/proc`` nor through ``getrusage`` (Windows).
+    """
     status = Path("/proc/self/status")
     if status.is_file():
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

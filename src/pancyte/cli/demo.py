@@ -22,16 +22,17 @@ UNSEEN = "Fasolino 2022"
 STEPS = (
     "pancyte check query.h5ad",
     "pancyte pretrain run.yaml -o model",
-    "pancyte annotate query.h5ad -r reference.h5ad --label-key cell_type -m model -o annotated.h5ad",
+    "pancyte annotate query.h5ad -r reference.h5ad --label-key cell_type -m model "
+    "-o annotated.h5ad",
     "pancyte bench suite.yaml -m model -o results.json",
     "pancyte report -c annotated.h5ad -r results.json -t model.run --label-key cell_type "
     "--batch-key donor",
 )
 REPEAT = (
     "pancyte check YOURS.h5ad",
-    "pancyte pretrain run.yaml -o model            # after putting YOURS.h5ad under `train:`",
+    "pancyte pretrain run.yaml -o model                  # put YOURS.h5ad under `train:` first",
     "pancyte annotate YOURS.h5ad -r LABELLED.h5ad --label-key COLUMN -m model -o annotated.h5ad",
-    "pancyte bench suite.yaml -m model -o results.json   # after naming your files and columns in it",
+    "pancyte bench suite.yaml -m model -o results.json   # name your files and columns in it first",
     "pancyte report -c annotated.h5ad -r results.json -t model.run",
 )
 

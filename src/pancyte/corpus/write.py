@@ -22,7 +22,7 @@ def prepare_obs(adata: AnnData) -> list[str]:
     """
     changed = []
     for table in (adata.obs, adata.var):
-        for name in table.columns[table.dtypes == object]:
+        for name in table.select_dtypes(object):
             present = table[name].dropna()
             if not all(isinstance(value, str) for value in present):
                 table[name] = table[name].map(str, na_action="ignore").astype("category")

@@ -232,5 +232,6 @@ def _summary(annotations: list[dict[str, Any]]) -> str:
     last = annotations[-1]
     return (
         f"{last['cells']['cells']:,} cells were labelled by {last['method']} on the frozen "
-        f"embedding of {last['model']['name']}, from {last['reference']['cells']:,} reference cells."
+        f"embedding of {last['model']['name']}, from {last['reference']['cells']:,} reference "
+        "cells."
     )
