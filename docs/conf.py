@@ -11,10 +11,17 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+# what a function returns is written as prose, where napoleon would look for a type, and several
+# attributes may share an entry
+napoleon_custom_sections = ["Returns", "Yields", ("Attributes", "params_style")]
 
 html_theme = "sphinx_book_theme"
 html_title = "pancyte"
+html_theme_options = {"show_toc_level": 2, "use_download_button": False}

@@ -6,7 +6,6 @@ arrays travel all the way; padding exists only inside attention.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -124,10 +123,6 @@ class Tokens:
             self.offsets.to(device),
             {name: codes.to(device) for name, codes in self.context.items()},
         )
-
-    def with_values(self, **changes: Tensor) -> Self:
-        """Return a copy with some of the arrays replaced."""
-        return replace(self, **changes)
 
 
 @dataclass(frozen=True)

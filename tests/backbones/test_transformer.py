@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,8 +73,8 @@ def test_a_withheld_value_does_not_leak():
     other[3] = tokens.values[3] + 1
     net = network()
     with torch.inference_mode():
-        seen = net(tokens.with_values(values=hidden)).tokens
-        changed = net(tokens.with_values(values=other)).tokens
+        seen = net(replace(tokens, values=hidden)).tokens
+        changed = net(replace(tokens, values=other)).tokens
         truth = net(tokens).tokens
     assert not torch.allclose(seen[4], truth[4])
     assert not torch.allclose(seen[4], changed[4])
@@ -91,8 +93,8 @@ def test_context_reaches_every_token():
     tokens = some_tokens([5, 5])
     net = network(context={"assay": 2})
     with torch.inference_mode():
-        one = net(tokens.with_values(context={"assay": torch.tensor([0, 0])})).tokens
-        two = net(tokens.with_values(context={"assay": torch.tensor([0, 2])})).tokens
+        one = net(replace(tokens, context={"assay": torch.tensor([0, 0])})).tokens
+        two = net(replace(tokens, context={"assay": torch.tensor([0, 2])})).tokens
     assert torch.equal(one[:5], two[:5])
     assert not torch.allclose(one[5:], two[5:])
 

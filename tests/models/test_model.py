@@ -87,12 +87,12 @@ def test_a_partial_checkpoint_is_refused(model, tmp_path):
     folder = tmp_path / "tiny"
     model.save_pretrained(folder)
     weights = load_file(folder / "model.safetensors")
-    weights.pop("backbone.norm.weight")
+    weights.pop("objective.norm.weight")
     save_file(weights, folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text())
     config["sha256"]["model.safetensors"] = sha256(folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(IntegrityError, match=r"missing \['backbone.norm.weight'\]"):
+    with pytest.raises(IntegrityError, match=r"missing \['objective.norm.weight'\]"):
         pan.load(folder)
 
 

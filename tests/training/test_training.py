@@ -113,7 +113,7 @@ def test_nan_in_the_weights_stops_the_run_and_names_the_cells(tmp_path, cells_fi
     _, model, train, held_out = prepare(run)
     loop = Loop(model, train, held_out, config=LoopConfig(steps=3), folder=tmp_path / "run")
     with torch.no_grad():
-        model.backbone.norm.weight[0] = float("nan")
+        model.objective.norm.weight[0] = float("nan")
     with pytest.raises(InputError, match=r"Step 1: the loss is nan .*cells"):
         loop.run()
 

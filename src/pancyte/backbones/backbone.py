@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -10,6 +12,21 @@ import torch
 from torch import nn
 
 from pancyte.shapes import Hidden, Tokens
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Give the same bytes for the same input and number of threads, on a CPU.
+
+    Without this PyTorch sums scattered rows in whatever order its threads reach them.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 class Backbone(nn.Module, ABC):

@@ -78,11 +78,6 @@ class Layer(nn.Module):
         self.contract = nn.Linear(inner, width)
         self.dropout = nn.Dropout(config.dropout)
 
-    @property
-    def into_residual(self) -> tuple[nn.Linear, nn.Linear]:
-        """The two projections whose outputs are added to the residual stream."""
-        return self.attention.out, self.contract
-
     def forward(
         self, rows: Float[Tensor, "rows width"], padding: Padding
     ) -> Float[Tensor, "rows width"]:
@@ -92,8 +87,18 @@ class Layer(nn.Module):
         return rows + self.dropout(self.contract(inner))
 
 
+def into_residual(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """Return the two projections whose outputs are added to the residual stream."""
+    return layer.get_submodule("attention.out"), layer.get_submodule("contract")
+
+
 class Transformer(Backbone):
-    """Reads a cell as a set of gene tokens behind one ``<cls>`` and mixes them by attention."""
+    """Reads a cell as a set of gene tokens behind one ``<cls>`` and mixes them by attention.
+
+    What it returns is the residual stream itself: heads normalise for themselves. A last layer norm
+    would level all tokens, and with them how much each gene says about the cell (measured in
+    ``docs/lab-notes.md``).
+    """
 
     name = "transformer"
     Config = TransformerConfig
@@ -108,7 +113,6 @@ class Transformer(Backbone):
             context=config.context,
         )
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.width)
         self.initialise(0)
 
     @property
@@ -122,7 +126,7 @@ class Transformer(Backbone):
         generator = torch.Generator().manual_seed(seed)
         tables = (self.embedding.feature, *self.embedding.context.values())
         unit = {id(table.weight) for table in tables} | {id(self.embedding.cls)}
-        residual = {id(part.weight) for layer in self.layers for part in layer.into_residual}
+        residual = {id(part.weight) for layer in self.layers for part in into_residual(layer)}
         for name, parameter in self.named_parameters():
             module = self.get_submodule(name.rpartition(".")[0])
             if isinstance(module, nn.LayerNorm) or name.startswith("embedding.value.scale"):
@@ -146,7 +150,6 @@ class Transformer(Backbone):
         padding = Padding.of(offsets)
         for layer in self.layers:
             rows = layer(rows, padding)
-        rows = self.norm(rows)
         return Hidden(
             rows.index_select(0, at_token),
             rows.index_select(0, at_cls),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from pancyte.cli import annotate, bench, check, demo, embed, listing, pretrain, report
 from pancyte.cli.terminal import fail, show_debug
+
+# typer brought its own copy of click at some version; this is whichever it raises
+USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="pancyte",
@@ -53,9 +55,9 @@ def run(arguments: list[str] | None = None) -> None:
 
     try:
         status = app(arguments, standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         status = 130
-    except click.ClickException as error:
+    except USAGE as error:
         error.show()
         status = error.exit_code
     except PancyteError as error:

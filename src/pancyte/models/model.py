@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from pancyte import files, registry
-from pancyte.backbones.backbone import Backbone
+from pancyte.backbones.backbone import Backbone, reproducible
 from pancyte.corpus.cells import to_cells
 from pancyte.errors import UsageError
 from pancyte.models.card import Card
@@ -122,7 +122,7 @@ class Model:
         tokens = self.tokenizer(given)
         out = np.zeros((len(tokens), self.backbone.width), np.float32)
         network = self.backbone.to(device()).eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible(network.device):
             for rows in by_length(tokens, tokens_per_minibatch):
                 hidden = network(tokens.select(rows).to(network.device))
                 pooled = hidden.cls if pooling == "cls" else hidden.mean()

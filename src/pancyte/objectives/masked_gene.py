@@ -49,8 +49,9 @@ class MaskedGene(Objective):
 
     def __init__(self, config: MaskedGeneConfig, *, width: int, features: int) -> None:
         super().__init__(config, width=width, features=features)
-        self.mix = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
+        self.mix = nn.Linear(width, width)
+        self.norm_mixed = nn.LayerNorm(width)
         self.bias = nn.Parameter(torch.zeros(features))
         self.initialise(0)
         self.register_buffer("by_rank", torch.zeros(0, 0), persistent=False)
@@ -73,7 +74,8 @@ class MaskedGene(Objective):
 
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Cross-entropy over the vocabulary at the hidden positions, in nats."""
-        asked = self.norm(gelu(self.mix(hidden.tokens[target["positions"]])))
+        asked = hidden.tokens[target["positions"]]
+        asked = self.norm_mixed(gelu(self.mix(self.norm(asked))))
         # both factors have entries of order one, so their product would grow with the width
         logits = asked @ hidden.table.T * self.width**-0.5 + self.bias
         return {"gene": cross_entropy(logits.float(), target["ids"].long())}

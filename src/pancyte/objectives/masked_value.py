@@ -49,6 +49,7 @@ class MaskedValue(Objective):
 
     def __init__(self, config: MaskedValueConfig, *, width: int, features: int) -> None:
         super().__init__(config, width=width, features=features)
+        self.norm = nn.LayerNorm(width)
         self.mix = nn.Linear(width, width)
         self.answer = nn.Linear(width, 1)
         self.question = nn.Linear(width, width)
@@ -86,7 +87,7 @@ class MaskedValue(Objective):
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Mean squared error at the hidden positions."""
         asked = hidden.tokens[target["positions"]]
-        predicted = self.answer(gelu(self.mix(asked))).squeeze(1)
+        predicted = self.answer(gelu(self.mix(self.norm(asked)))).squeeze(1)
         terms = {"value": mse_loss(predicted.float(), target["values"])}
         if self.config.from_cell:
             genes = hidden.table[target["ids"].long()]

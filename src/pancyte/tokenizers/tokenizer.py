@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -116,7 +115,7 @@ class Tokenizer(ABC):
     def _codes(self, context: pd.DataFrame, cells: int) -> dict[str, torch.Tensor]:
         codes = {}
         for name, levels in self.config.context.items():
-            given: Sequence[Any] = context[name] if name in context else ["unknown"] * cells
+            given = context[name] if name in context else pd.Series(["unknown"] * cells)
             known = pd.Categorical(given, categories=levels).codes
             codes[name] = torch.from_numpy(known.astype(np.int64) + 1)
         return codes

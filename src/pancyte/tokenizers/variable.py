@@ -31,7 +31,13 @@ def most_variable(normalised: csr_matrix, origin: np.ndarray, count: int) -> np.
 
     logged = normalised.copy().astype(np.float32)
     logged.data = np.log1p(logged.data)
-    adata = AnnData(logged, obs=pd.DataFrame({"origin": pd.Categorical(origin.astype(str))}))
+    rows = pd.RangeIndex(len(origin)).astype(str)
+    columns = pd.RangeIndex(logged.shape[1]).astype(str)
+    adata = AnnData(
+        logged,
+        obs=pd.DataFrame({"origin": pd.Categorical(origin.astype(str))}, index=rows),
+        var=pd.DataFrame(index=columns),
+    )
     several = len(np.unique(origin)) > 1
     with warnings.catch_warnings():
         # scanpy announces coming changes of its own and of pandas

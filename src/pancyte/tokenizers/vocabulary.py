@@ -58,7 +58,7 @@ class Vocabulary:
     def save(self, path: str | Path) -> None:
         """Write a tab-separated table; floating-point numbers survive exactly."""
         table = self.table.copy()
-        for name in table.select_dtypes("floating"):
+        for name in table.select_dtypes(float):
             table[name] = [repr(float(value)) for value in table[name]]
         files.write_text(path, table.to_csv(sep="\t", index_label="feature"))
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pancyte.backbones.backbone import reproducible
 from pancyte.errors import InputError
 from pancyte.objectives.objective import Target
 from pancyte.shapes import Tokens
@@ -99,6 +100,10 @@ class Loop:
 
     def run(self, report: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:
         """Train to the last step, resuming where a killed run stopped; return the last scores."""
+        with reproducible(self.backbone.device):
+            return self._run(report)
+
+    def _run(self, report: Callable[[Progress], None]) -> dict[str, Any]:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.objective.fit_trivial(self.train)
         state = checkpoint.restore(self.folder / "checkpoints", self.parts, self.optimizer)

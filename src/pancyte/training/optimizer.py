@@ -19,7 +19,8 @@ def default_rate(width: int) -> float:
 
 def adamw(modules: Iterable[nn.Module], *, rate: float, decay: float) -> torch.optim.AdamW:
     """Set up AdamW; matrices decay, while vectors and embedding tables do not."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for module in modules:
         tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
         for parameter in module.parameters():
