@@ -1,4 +1,6 @@
+import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from pancyte.shapes import Hidden, Tokens, offsets_of
 
@@ -35,3 +37,9 @@ def test_mean_of_an_empty_cell_is_zero():
         torch.zeros(4, 1),
     )
     assert hidden.mean().squeeze(1).tolist() == [2.0, 0.0, 5.0]
+
+
+def test_annotations_are_checked():
+    """Were the run-time check off, a wrong number of dimensions would pass in every test."""
+    with pytest.raises(TypeCheckError):
+        Tokens(torch.zeros(2, 2, dtype=torch.int32), torch.zeros(2), torch.tensor([0, 2]))
