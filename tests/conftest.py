@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from anndata import AnnData
 
+from pancyte._settings import settings
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import SHIPPED, load_dataset
-from pancyte.settings import settings
 from pancyte.shapes import Cells
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"

@@ -34,3 +34,14 @@ def test_every_public_name_is_there():
 
     for name in pancyte.__all__:
         assert getattr(pancyte, name) is not None
+
+
+def test_benchmark_and_settings_stay_themselves_once_their_modules_are_loaded():
+    import pancyte
+    import pancyte.benchmark.results
+    from pancyte.errors import UsageError
+
+    for _ in range(2):
+        with pytest.raises(UsageError, match="is no method"):
+            pancyte.benchmark([3], tasks=["annotation"], datasets=[])
+        assert pancyte.settings.device == "auto"

@@ -14,19 +14,19 @@ _PUBLIC = {
     "load_dataset": ("pancyte.corpus.datasets", "load_dataset"),
     "pretrain": ("pancyte.training.pretrain", "pretrain"),
     "read": ("pancyte.corpus.read", "read"),
-    "settings": ("pancyte.settings", "settings"),
+    "settings": ("pancyte._settings", "settings"),
 }
 _MODULES = ("pp", "tl", "pl", "testing")
 
 __all__ = [*_PUBLIC, *_MODULES]
 
 if TYPE_CHECKING:
+    from pancyte._settings import settings as settings
     from pancyte.benchmark.benchmark import benchmark as benchmark
     from pancyte.corpus.datasets import load_dataset as load_dataset
     from pancyte.corpus.read import read as read
     from pancyte.models.load import load as load
     from pancyte.models.model import Model as Model
-    from pancyte.settings import settings as settings
     from pancyte.training.pretrain import pretrain as pretrain
 
 

@@ -34,8 +34,8 @@ def test_shipped_suites_are_valid_and_ask_with_five_seeds(name):
     assert suite.description
 
 
-def test_the_shipped_suites_are_the_pancreas_and_the_blood_ones():
-    assert shipped_suites() == ["pancreas", "pbmc"]
+def test_shipped_suites():
+    assert shipped_suites() == ["pancreas", "pancreas-donors", "pbmc"]
 
 
 def test_a_suite_of_ones_own_runs_with_all_baselines(tmp_path):

@@ -8,11 +8,11 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from pancyte import files, registry
+from pancyte._settings import settings
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.checks import inspect
 from pancyte.corpus.datasets import NamedDataset, content_hash, load_dataset
 from pancyte.errors import IntegrityError, MissingError, UsageError
-from pancyte.settings import settings
 
 NAMES = registry.names("datasets")
 

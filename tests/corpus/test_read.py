@@ -11,10 +11,10 @@ from anndata import AnnData
 from scipy.io import mmwrite
 from scipy.sparse import csc_matrix, csr_matrix
 
+from pancyte._settings import settings
 from pancyte.corpus.checks import counts_of
 from pancyte.corpus.read import read
 from pancyte.errors import InputError, IntegrityError
-from pancyte.settings import settings
 from tests.corpus.accidents import log_normalised, same_counts
 
 

@@ -43,7 +43,7 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Set what holds for every verb."""
-    from pancyte.settings import settings
+    from pancyte._settings import settings
 
     settings.verbosity = 0 if quiet else 2 if verbose else 1
     show_debug(debug)

@@ -27,7 +27,7 @@ def output(path: Path | None, default: Path, *, force: bool) -> Path:
 
 def use_device(name: str) -> None:
     """Remember the device for this process."""
-    from pancyte.settings import settings
+    from pancyte._settings import settings
 
     if name not in ("auto", "cpu", "cuda", "mps"):
         raise UsageError(f"There is no device {name!r}.", fix="Use auto, cpu, cuda or mps.")

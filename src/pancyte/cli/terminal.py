@@ -26,7 +26,7 @@ def show_debug(on: bool) -> None:
 
 def say(line: str) -> None:
     """Tell people something, unless they asked for quiet."""
-    from pancyte.settings import settings
+    from pancyte._settings import settings
 
     if settings.verbosity > 0:
         typer.echo(line, err=True)
@@ -57,7 +57,7 @@ def fail(what: str, fix: str, code: str, status: int) -> int:
 @contextmanager
 def training_bar() -> Iterator[Callable[[Progress], None]]:
     """Show loss, tokens per second and time left while a model trains."""
-    from pancyte.settings import settings
+    from pancyte._settings import settings
 
     if settings.verbosity == 0 or not sys.stderr.isatty():
         yield lambda progress: None
@@ -92,7 +92,7 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
 @contextmanager
 def counting_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show how many of how many are done."""
-    from pancyte.settings import settings
+    from pancyte._settings import settings
 
     if settings.verbosity == 0 or not sys.stderr.isatty():
         yield lambda done, total: None

@@ -12,9 +12,9 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from pancyte import files, registry
+from pancyte._settings import settings
 from pancyte.corpus.read import load_h5ad
 from pancyte.errors import IntegrityError, MissingError
-from pancyte.settings import settings
 
 if TYPE_CHECKING:
     from anndata import AnnData

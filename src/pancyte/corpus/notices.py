@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pancyte.settings import settings
+from pancyte._settings import settings
 
 
 def tell(*lines: str) -> None:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pancyte import files, registry
+from pancyte._settings import settings
 from pancyte.backbones.backbone import Backbone, reproducible
 from pancyte.corpus.cells import to_cells
 from pancyte.errors import UsageError
 from pancyte.models.card import Card
 from pancyte.models.folder import FORMAT, load_weights, read_config
 from pancyte.objectives.objective import Objective
-from pancyte.settings import settings
 from pancyte.shapes import Cells, Tokens
 from pancyte.tokenizers.tokenizer import Tokenizer
 from pancyte.tokenizers.vocabulary import Vocabulary
@@ -151,7 +151,7 @@ class Model:
         }
         with files.atomic_path(folder) as partial:
             partial.mkdir()
-            save_file(weights, partial / "model.safetensors")
+            (partial / "model.safetensors").write_bytes(save(weights))
             self.tokenizer.vocabulary.save(partial / "vocabulary.tsv")
             (partial / "README.md").write_text(self.describe(), encoding="utf-8")
             config = {

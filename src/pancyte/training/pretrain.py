@@ -49,8 +49,7 @@ def pretrain(
     run
         A `Run`, or the path of a run file.
     out
-        The model's folder; checkpoints and logs go to its ``training`` subfolder's sibling
-        ``<out>.run``.
+        The model's folder; checkpoints and logs go to ``<out>.run`` beside it.
     report
         Called after each step.
 
