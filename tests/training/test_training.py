@@ -84,7 +84,7 @@ def test_labels_do_not_enter(run_file, tmp_path, cells_file):
 
 
 def test_it_learns_more_than_the_gene_mean(tmp_path, cells_file):
-    longer = {**SMALL["loop"], "steps": 300, "tokens_per_step": 2048, "validate_every": 300}
+    longer = {**SMALL["loop"], "steps": 150, "tokens_per_step": 2048, "validate_every": 150}
     run = Run.model_validate({**SMALL, "train": [str(cells_file)], "loop": longer})
     scores = pretrain(run, tmp_path / "model").card.training
     assert scores["held out value"] < scores["trivial value"]

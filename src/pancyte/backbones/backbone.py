@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch.utils import deterministic
 
 from pancyte.shapes import Hidden, Tokens
 
@@ -21,16 +20,17 @@ def reproducible(device: torch.device) -> Iterator[None]:
 
     Without this PyTorch sums scattered rows in whatever order its threads reach them.
     """
-    before = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory
+    # filling new memory only helps to find reads of what was never written, and costs a third more
+    memory: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
-        # only for finding reads of memory never written; it would cost a third of the time
-        deterministic.fill_uninitialized_memory = False
+        memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
-        deterministic.fill_uninitialized_memory = before[1]
+        memory.fill_uninitialized_memory = before[1]
 
 
 class Backbone(nn.Module, ABC):
