@@ -56,7 +56,10 @@ def test_a_suite_of_ones_own_runs_with_all_baselines(tmp_path):
         (("seeds: 1", "seeds: 0"), "seeds: input should be greater than or equal to 1"),
         (("name: own\n", "name: [\n"), "not readable as YAML"),
         (("seeds: 1", "seed: 1"), r"seed is no known field \(known: name, description, seeds"),
-        (("batch_key", "batchkey"), r"batchkey is no known field \(known: source, label_key"),
+        (
+            ("batch_key", "batchkey"),
+            r"batchkey is no known field \(known: source, keep, without, label_key",
+        ),
     ],
     ids=lambda value: value[1].strip() if isinstance(value, tuple) else "",
 )
@@ -103,9 +106,9 @@ def test_a_source_keeps_and_renames_what_it_says(cells):
 def test_blood_of_two_laboratories_is_asked_about_by_common_names(data_dir):
     suite = load_suite("pbmc")
     run = suite.runs[0]
-    from pancyte.benchmark.suite import _cells
+    from pancyte.corpus.sources import load_cells
 
-    dataset = run.dataset(lambda source: selected(_cells(source.source, data_dir), source))
+    dataset = run.dataset(lambda source: selected(load_cells(source.source, data_dir), source))
     (split,) = Annotation().splits(dataset, [0])
     assert split.fold == "pbmc3k → kang-control"
     assert set(split.reference_labels) == set(split.query_labels)

@@ -8,15 +8,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from pancyte import registry
 from pancyte.benchmark.benchmark import Progress, ask_all
 from pancyte.benchmark.results import Results
-from pancyte.errors import InputError, UsageError
-from pancyte.tasks.dataset import Dataset, column
+from pancyte.corpus import sources
+from pancyte.corpus.cells import column
+from pancyte.errors import UsageError
+from pancyte.tasks.dataset import Dataset
 
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
@@ -24,33 +25,23 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "suites"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Strict):
+class Source(sources.Source):
     """Where cells come from and what their columns are called.
 
     Attributes
     ----------
-    source
-        A registered dataset or a file, relative to the suite.
     label_key, batch_key
         Columns of cell types and of technical batches.
-    keep
-        For each column named, the values whose cells are used.
     relabel
         New names of cell types, so that two datasets speak of the same types.
     """
 
-    source: str
     label_key: str
     batch_key: str | None = None
-    keep: dict[str, list[str]] = {}
-    relabel: dict[str, str] = {}
+    relabel: dict[str, str] = Field(default_factory=dict)
 
 
-class Run(_Strict):
+class Run(sources.Strict):
     """Tasks on one dataset, or on a reference and a query.
 
     Attributes
@@ -70,9 +61,9 @@ class Run(_Strict):
     reference: Source
     query: Source | None = None
     split_by: str | None = None
-    held_out: list[str] = []
-    learn_from: list[str] = []
-    unlabelled: list[str] = []
+    held_out: list[str] = Field(default_factory=list)
+    learn_from: list[str] = Field(default_factory=list)
+    unlabelled: list[str] = Field(default_factory=list)
 
     def dataset(self, load: Callable[[Source], Cells]) -> Dataset:
         """Load the cells and hold them against the columns named."""
@@ -97,7 +88,7 @@ class Run(_Strict):
         )
 
 
-class Suite(_Strict):
+class Suite(sources.Strict):
     """A benchmark that can be repeated by name.
 
     Attributes
@@ -166,7 +157,7 @@ def run_suite(
     folder
         Where relative file names in the suite start; the current folder by default.
     """
-    load = cache(lambda name: _cells(name, folder or Path()))
+    load = cache(lambda name: sources.load_cells(name, folder or Path(), quiet=True))
     questions = [
         (task, dataset)
         for run in suite.runs
@@ -185,17 +176,7 @@ def selected(cells: Cells, source: Source) -> Cells:
     InputError
         If a column or a value to keep does not occur.
     """
-    rows = np.ones(len(cells), dtype=bool)
-    for key, wanted in source.keep.items():
-        values = column(cells, key)
-        absent = sorted(set(wanted) - set(values))
-        if absent:
-            raise InputError(
-                f"{source.source} has no {key} {absent[0]!r}.",
-                fix=f"Its values: {', '.join(sorted(set(values)))}.",
-            )
-        rows &= np.isin(values, wanted)
-    cells = cells.select(rows)
+    cells = sources.chosen(cells, source)
     labels = column(cells, source.label_key)
     if source.relabel:
         renamed = [source.relabel.get(label, label) for label in labels]
@@ -239,14 +220,3 @@ def _complaints(error: ValidationError) -> str:
 
 
 _KINDS: dict[str, type[BaseModel]] = {"reference": Source, "query": Source, "runs": Run}
-
-
-def _cells(name: str, folder: Path) -> Cells:
-    """Load a registered dataset or a file as cells."""
-    from pancyte.corpus.cells import to_cells
-    from pancyte.corpus.datasets import load_dataset
-    from pancyte.corpus.read import read
-
-    path = folder / name
-    adata = read(path, quiet=True) if path.is_file() else load_dataset(name)
-    return to_cells(adata, name=path.stem if path.is_file() else name)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pancyte.corpus import naming
 from pancyte.corpus.checks import species_of
 from pancyte.corpus.counts import canonical, features_of, locate, matrix_at, require_counts
+from pancyte.errors import InputError
 from pancyte.shapes import Cells
 
 if TYPE_CHECKING:
@@ -84,3 +86,20 @@ def to_anndata(cells: Cells) -> AnnData:
     extra = [name for name in cells.context if name not in cells.obs]
     obs = cells.obs.assign(**{str(name): cells.context[name].to_numpy() for name in extra})
     return AnnData(cells.counts.copy(), obs=obs, var=cells.features.copy())
+
+
+def column(cells: Cells, key: str) -> np.ndarray:
+    """Return a column of ``obs`` as text, ``""`` where missing.
+
+    Raises
+    ------
+    InputError
+        If there is no such column; those there are get named.
+    """
+    if key not in cells.obs:
+        raise InputError(
+            f"{cells.name} has no column {key!r} in obs.",
+            fix=f"Its columns: {', '.join(map(str, cells.obs.columns)) or 'none'}.",
+        )
+    values = cells.obs[key]
+    return np.where(values.isna(), "", values.astype(str)).astype(str)

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pancyte.corpus.cells import column
 from pancyte.corpus.splits import hold_out_groups, leave_one_group_out, stratified_subsample
 from pancyte.errors import InputError, UsageError
-from pancyte.tasks.dataset import Dataset, Split, column
+from pancyte.tasks.dataset import Dataset, Split
 from pancyte.tasks.task import Arrays, Embeds, LabelProbabilities, Labels, Method, embedded
 
 SUBSAMPLE = 0.8

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pancyte.errors import InputError
+from pancyte.corpus.cells import column
 
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
@@ -137,20 +137,3 @@ class Split:
     def query_labels(self) -> np.ndarray:
         """Cell types of the query, (query cells,); no method sees them."""
         return self.dataset.labels(self.dataset.asked)[self.query_rows]
-
-
-def column(cells: Cells, key: str) -> np.ndarray:
-    """Return a column of ``obs`` as text, ``""`` where missing.
-
-    Raises
-    ------
-    InputError
-        If there is no such column; those there are get named.
-    """
-    if key not in cells.obs:
-        raise InputError(
-            f"{cells.name} has no column {key!r} in obs.",
-            fix=f"Its columns: {', '.join(map(str, cells.obs.columns)) or 'none'}.",
-        )
-    values = cells.obs[key]
-    return np.where(values.isna(), "", values.astype(str)).astype(str)

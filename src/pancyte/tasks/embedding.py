@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pancyte.corpus.cells import column
 from pancyte.corpus.splits import stratified_subsample
-from pancyte.tasks.dataset import Dataset, Split, column
+from pancyte.tasks.dataset import Dataset, Split
 from pancyte.tasks.task import Arrays, Embeds, embedded
 
 SUBSAMPLE = 0.8

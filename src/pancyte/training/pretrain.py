@@ -11,16 +11,14 @@ import numpy as np
 import torch
 
 from pancyte import registry
-from pancyte.corpus.cells import to_cells
-from pancyte.corpus.datasets import content_hash, load_dataset
-from pancyte.corpus.read import read
-from pancyte.errors import InputError
+from pancyte.corpus.datasets import content_hash
+from pancyte.corpus.sources import chosen, load_cells
 from pancyte.models.card import Card
 from pancyte.models.model import Model, device
 from pancyte.shapes import Cells, Tokens, offsets_of
 from pancyte.tokenizers.tokenizer import Tokenizer
 from pancyte.training.loop import Loop, Progress
-from pancyte.training.run import Part, Run, Source, load_run
+from pancyte.training.run import Part, Run, load_run
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,12 @@ def pretrain(
 
 def prepare(run: Run) -> tuple[list[Cells], Model, Tokens, Tokens]:
     """Read the corpus, fit the tokenizer on the training cells, and build the untrained model."""
-    sets = [cells_of(source) for source in run.train]
-    if run.held_out:
-        training, validation = sets, [cells_of(source) for source in run.held_out]
+    sets, held_out = (
+        [chosen(load_cells(source.source), source) for source in sources]
+        for sources in (run.train, run.held_out)
+    )
+    if held_out:
+        training, validation = sets, held_out
     else:
         training, validation = _cut(sets, run.held_out_share, run.loop.seed)
     tokenizer = _tokenizer(run.tokenizer).fit(*training)
@@ -125,24 +126,6 @@ def plan(run: Run) -> Plan:
         # forward and backward, 2 + 4 operations a weight and token; look-ups cost none
         flops=6.0 * (network - tables) * tokens,
     )
-
-
-def cells_of(source: Source) -> Cells:
-    """Read the cells a source names, filtered as it says."""
-    in_registry = source.data in registry.names("datasets")
-    adata = load_dataset(source.data) if in_registry else read(source.data)
-    keep = np.ones(adata.n_obs, bool)
-    for wanted, columns in ((True, source.only), (False, source.without)):
-        for column, values in columns.items():
-            if column not in adata.obs:
-                raise InputError(
-                    f"{source.data} has no obs column {column!r}.",
-                    fix=f"Its columns: {', '.join(adata.obs.columns)}.",
-                )
-            keep &= adata.obs[column].astype(str).isin(values).to_numpy() == wanted
-    if not keep.any():
-        raise InputError(f"No cell of {source.data} is left after the filter.")
-    return to_cells(adata[keep], name=Path(source.data).stem)
 
 
 def joined(parts: list[Tokens]) -> Tokens:

@@ -6,32 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from pancyte.corpus.sources import Source, Strict
 from pancyte.errors import InputError, MissingError
 from pancyte.training.loop import LoopConfig
-
-
-class Strict(BaseModel):
-    """A section that knows all its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(Strict):
-    """Cells to read: a dataset's name or a file, and which of its cells.
-
-    Attributes
-    ----------
-    data
-        Name of a dataset, or path of a file (relative to the run file).
-    only, without
-        Columns of ``obs`` with the values to keep, or to leave out.
-    """
-
-    data: str
-    only: dict[str, list[str]] = Field(default_factory=dict)
-    without: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class Part(Strict):
@@ -73,7 +52,7 @@ class Run(Strict):
     @field_validator("train", "held_out", mode="before")
     @classmethod
     def _named(cls, given: Any) -> Any:
-        return [{"data": item} if isinstance(item, str) else item for item in given]
+        return [{"source": item} if isinstance(item, str) else item for item in given]
 
     @field_validator("tokenizer", "backbone", "objective", mode="before")
     @classmethod
@@ -112,8 +91,8 @@ def explain(error: ValidationError) -> str:
 
 def _resolved(run: Run, folder: Path) -> Run:
     def absolute(source: Source) -> Source:
-        beside = folder / source.data
-        return source.model_copy(update={"data": str(beside)}) if beside.exists() else source
+        beside = folder / source.source
+        return source.model_copy(update={"source": str(beside)}) if beside.exists() else source
 
     return run.model_copy(
         update={
