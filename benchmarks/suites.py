@@ -35,7 +35,7 @@ def main() -> None:
         if not path.exists():
             run_suite(suite, [model]).to_json(path)
         results = Results.from_json(path)
-        title = f"{name.capitalize()}: annotation and embedding"
+        title = f"Suite {name}"
         text = [f"# {title}\n", suite.description, "", *circumstances(model, results), ""]
         text += [spread(results), results.to_markdown()]
         (ROOT / "docs" / "results" / f"{name}.md").write_text("\n".join(text), encoding="utf-8")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -173,3 +174,14 @@ def test_objective_must_fit_the_tokenizer(cells_file):
     run = Run.model_validate({**SMALL, "train": [str(cells_file)], "objective": "masked_gene"})
     with pytest.raises(UsageError, match="works on rank values"):
         prepare(run)
+
+
+def test_another_run_in_the_folder_is_not_continued(run_file, tmp_path):
+    run = load_run(run_file)
+    first = pretrain(run, tmp_path / "model")
+    other = run.model_copy(update={"loop": replace(run.loop, seed=3)})
+    with pytest.raises(UsageError, match="another run"):
+        pretrain(other, tmp_path / "model")
+    assert pretrain(run, tmp_path / "model").fingerprint() == first.fingerprint()
+    anew = pretrain(other, tmp_path / "model", restart=True)
+    assert anew.fingerprint() != first.fingerprint()

@@ -18,6 +18,9 @@ def pretrain(
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the run file's.")] = None,
     device: Device = "auto",
     force: Force = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew instead of going on with a killed run.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +43,7 @@ def pretrain(
         return
     folder = output(out, Path(settings.name), force=force)
     with training_bar() as bar:
-        model = train(settings, folder, report=bar)
+        model = train(settings, folder, restart=restart, report=bar)
     for name, value in model.card.training.items():
         say(f"  {name}: {value}")
     content = {"model": str(folder), "training": model.card.training}

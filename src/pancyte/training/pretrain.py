@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pancyte import registry
+from pancyte import files, registry
 from pancyte.corpus.datasets import content_hash
 from pancyte.corpus.sources import chosen, load_cells
+from pancyte.errors import UsageError
 from pancyte.models.card import Card
 from pancyte.models.model import Model, device
 from pancyte.shapes import Cells, Tokens, offsets_of
@@ -38,6 +41,7 @@ def pretrain(
     run: Run | str | Path,
     out: str | Path,
     *,
+    restart: bool = False,
     report: Callable[[Progress], None] | None = None,
 ) -> Model:
     """Pre-train a model on unlabelled cells and save it, or go on where a killed run stopped.
@@ -48,24 +52,33 @@ def pretrain(
         A `Run`, or the path of a run file.
     out
         The model's folder; checkpoints and logs go to ``<out>.run`` beside it.
+    restart
+        Begin anew even if `out` has a run that could go on.
     report
         Called after each step.
 
     Returns
     -------
     The trained model. Labels of the cells are never read.
+
+    Raises
+    ------
+    UsageError
+        If ``<out>.run`` holds another run: other settings, other cells.
     """
     run = run if isinstance(run, Run) else load_run(run)
     sets, model, train, held_out = prepare(run)
     folder = Path(f"{out}.run")
+    hashes = [content_hash(cells) for cells in sets]
+    _claim(folder, {"run": run.model_dump(mode="json"), "cells": hashes}, restart=restart)
     loop = Loop(model, train, held_out, config=run.loop, folder=folder)
     scores = loop.run(report or (lambda progress: None))
     seconds = scores.pop("seconds")
     model.card = replace(
         model.card,
         trained_on=[
-            {"name": cells.name, "cells": len(cells), "content_hash": content_hash(cells)}
-            for cells in sets
+            {"name": cells.name, "cells": len(cells), "content_hash": digest}
+            for cells, digest in zip(sets, hashes, strict=True)
         ],
         training={
             "steps": run.loop.steps,
@@ -136,6 +149,20 @@ def joined(parts: list[Tokens]) -> Tokens:
         offsets_of(torch.cat([part.lengths for part in parts])),
         {name: torch.cat([part.context[name] for part in parts]) for name in parts[0].context},
     )
+
+
+def _claim(folder: Path, identity: dict[str, Any], *, restart: bool) -> None:
+    """Make sure that the run found in a folder, if any, is this one."""
+    told = json.dumps(identity, sort_keys=True)
+    marker = folder / "run.json"
+    if restart:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif marker.exists() and marker.read_text(encoding="utf-8") != told:
+        raise UsageError(
+            f"{folder} holds another run, with other settings or other cells.",
+            fix="Choose another -o, or begin anew with --restart.",
+        )
+    files.write_text(marker, told)
 
 
 def _tokenizer(part: Part) -> Tokenizer:
