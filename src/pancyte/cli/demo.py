@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pancyte.cli.options import AsJson, Force, Seed, output
+from pancyte.cli.options import AsJson, DryRun, Force, Seed, output
 from pancyte.cli.terminal import counting_bar, emit, say, training_bar
 
 if TYPE_CHECKING:
@@ -43,9 +43,13 @@ def demo(
     ),
     seed: Seed = 0,
     force: Force = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Pre-train a small model, annotate a study it has not seen, benchmark it, write a report."""
+    if dry_run:
+        emit({"folder": str(out), "steps": list(STEPS)}, [f"cd {out}", *STEPS], as_json=as_json)
+        return
     from pancyte.report.compose import Material, compose
     from pancyte.report.page import write_report
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pancyte.cli.options import AsJson, Force, output
+from pancyte.cli.options import AsJson, DryRun, Force, output
 from pancyte.cli.terminal import emit
 
 
@@ -26,6 +26,7 @@ def report(
     title: Annotated[str, typer.Option(help="Heading.")] = "pancyte report",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file.")] = None,
     force: Force = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a self-contained page: maps, confusion, benchmark with verdicts, training curve."""
@@ -41,6 +42,9 @@ def report(
     for given in (results, training):
         if given is not None and not given.exists():
             raise MissingError(f"There is no {given}.", fix="Check the path.")
+    if dry_run:
+        emit({"report": str(path)}, [f"would write {path}"], as_json=as_json)
+        return
     material = Material(
         adata=pan.read(cells) if cells else None,
         label_key=label_key,
