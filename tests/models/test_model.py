@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import pancyte as pan
-from pancyte.errors import InputError, IntegrityError, MissingError
+from pancyte.errors import InputError, IntegrityError, MissingError, UsageError
 from pancyte.models.card import Card
 from pancyte.models.model import Model, by_length
 from pancyte.shapes import Cells
@@ -129,3 +129,16 @@ def test_other_genes_are_refused(model, cells):
     renamed = cells.features.rename(index=lambda name: f"xyz{name}").drop(columns="ensembl_id")
     with pytest.raises(InputError, match="vocabulary"):
         model.embed(Cells(cells.counts, renamed, cells.obs))
+
+
+def test_skipped_layers_are_saved_and_matter(model, cells, tmp_path):
+    whole = model.embed(cells)
+    model.skip = 1
+    early = model.embed(cells)
+    assert not np.allclose(whole, early)
+    model.save_pretrained(tmp_path / "tiny")
+    assert (pan.load(tmp_path / "tiny").embed(cells) == early).all()
+    assert model.reinitialised(1).skip == 1
+    model.skip = 2
+    with pytest.raises(UsageError, match="2 layers cannot be left out of 1"):
+        model.embed(cells)

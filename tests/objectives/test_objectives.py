@@ -1,11 +1,14 @@
+import math
+
 import pytest
 import torch
 
 from pancyte.backbones.transformer import Transformer, TransformerConfig
+from pancyte.objectives.contrastive import Contrastive, ContrastiveConfig
 from pancyte.objectives.masked_gene import MaskedGene, MaskedGeneConfig
 from pancyte.objectives.masked_value import MaskedValue, MaskedValueConfig
 from pancyte.objectives.objective import choose
-from pancyte.shapes import HIDDEN_ID
+from pancyte.shapes import HIDDEN_ID, Hidden
 from pancyte.tokenizers.continuous import ContinuousTokenizer
 from pancyte.tokenizers.rank import RankTokenizer
 from pancyte.tokenizers.tokenizer import TokenizerConfig
@@ -122,3 +125,33 @@ def test_loss_ignores_positions_that_were_not_asked(setting):
     # the "cell" term reads the cell's vector, which is made of the tokens that were not asked
     for name in before.keys() - {"cell"}:
         assert before[name].item() == after[name].item()
+
+
+def test_views_share_no_gene_and_lose_none(cells):
+    tokenizer = ContinuousTokenizer(TokenizerConfig(max_length=60)).fit(cells)
+    tokens = tokenizer(cells)
+    objective = Contrastive(ContrastiveConfig(), width=8, features=len(tokenizer.vocabulary))
+    seen, _ = objective.corrupt(tokens, torch.Generator().manual_seed(0))
+    assert len(seen) == 2 * len(tokens)
+    for row in range(0, len(tokens), 9):
+        one, two, whole = (
+            packed.ids[packed.offsets[i] : packed.offsets[i + 1]].tolist()
+            for packed, i in ((seen, row), (seen, row + len(tokens)), (tokens, row))
+        )
+        assert sorted(one + two) == sorted(whole)
+        assert not set(one) & set(two)
+
+
+def test_matching_views_cost_less_than_an_even_guess(cells):
+    objective = Contrastive(ContrastiveConfig(), width=8, features=10)
+    views = torch.randn(6, 8, generator=torch.Generator().manual_seed(0)).repeat(2, 1)
+    hidden = Hidden(views, torch.zeros(12, 8), torch.arange(13), torch.zeros(10, 8))
+    target = {"positions": torch.arange(12)}
+    with torch.no_grad():
+        matched = objective.loss(hidden, target)["view"]
+        swapped = Hidden(views.roll(1, 0), hidden.cls, hidden.offsets, hidden.table)
+        swapped.tokens[6:] = views[6:]
+        wrong = objective.loss(swapped, target)["view"]
+    even = objective.trivial_loss(target)["view"]
+    assert even == pytest.approx(math.log(11))
+    assert matched < even < wrong

@@ -52,8 +52,8 @@ class Backbone(nn.Module, ABC):
         """Length of the vectors it returns."""
 
     @abstractmethod
-    def forward(self, tokens: Tokens) -> Hidden:
-        """Read packed tokens; return packed vectors in the same order."""
+    def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
+        """Read packed tokens; return packed vectors in the same order, `skip` layers early."""
 
     @abstractmethod
     def initialise(self, seed: int) -> None:

@@ -139,8 +139,13 @@ class Transformer(Backbone):
                     std = 1.0
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
-    def forward(self, tokens: Tokens) -> Hidden:
+    def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Put ``<cls>`` before each cell's tokens, mix, and take it apart again."""
+        if not 0 <= skip <= self.config.depth:
+            raise UsageError(
+                f"{skip} layers cannot be left out of {self.config.depth}.",
+                fix="Give a smaller skip.",
+            )
         embedded, cls = self.embedding(tokens)
         offsets = offsets_of(tokens.lengths + 1)
         at_cls = offsets[:-1]
@@ -148,7 +153,7 @@ class Transformer(Backbone):
         rows = embedded.new_empty(int(offsets[-1]), self.width)
         rows = rows.index_copy(0, at_cls, cls).index_copy(0, at_token, embedded)
         padding = Padding.of(offsets)
-        for layer in self.layers:
+        for layer in self.layers[: self.config.depth - skip]:
             rows = layer(rows, padding)
         return Hidden(
             rows.index_select(0, at_token),

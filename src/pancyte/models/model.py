@@ -51,15 +51,25 @@ class Model:
         The pre-training head, kept so that training can go on.
     card
         Name, provenance and limits.
+    skip
+        How many of the last layers `embed` leaves out. The last ones serve the objective more than
+        the cell; Geneformer's convention is 1.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, backbone: Backbone, objective: Objective, card: Card
+        self,
+        tokenizer: Tokenizer,
+        backbone: Backbone,
+        objective: Objective,
+        card: Card,
+        *,
+        skip: int = 0,
     ) -> None:
         self.tokenizer = tokenizer
         self.backbone = backbone
         self.objective = objective
         self.card = card
+        self.skip = skip
 
     @property
     def name(self) -> str:
@@ -74,6 +84,7 @@ class Model:
         backbone: dict[str, Any],
         objective: dict[str, Any],
         card: Card,
+        skip: int = 0,
         seed: int = 0,
     ) -> Model:
         """Build an untrained model on a fitted tokenizer.
@@ -90,7 +101,7 @@ class Model:
             context=levels,
         )
         head = build_objective(objective, tokenizer, network)
-        model = cls(tokenizer, network, head, card)
+        model = cls(tokenizer, network, head, card, skip=skip)
         network.initialise(seed)
         head.initialise(seed + 1)
         return model
@@ -124,7 +135,7 @@ class Model:
         network = self.backbone.to(device()).eval()
         with torch.inference_mode(), reproducible(network.device):
             for rows in by_length(tokens, tokens_per_minibatch):
-                hidden = network(tokens.select(rows).to(network.device))
+                hidden = network(tokens.select(rows).to(network.device), skip=self.skip)
                 pooled = hidden.cls if pooling == "cls" else hidden.mean()
                 out[rows.numpy()] = pooled.float().cpu().numpy()
         out[tokens.lengths.numpy() == 0] = 0.0
@@ -138,6 +149,7 @@ class Model:
             backbone=self.backbone.as_dict(),
             objective=self.objective.as_dict(),
             card=card,
+            skip=self.skip,
             seed=seed,
         )
 
@@ -160,6 +172,7 @@ class Model:
                 "tokenizer": self.tokenizer.as_dict(),
                 "backbone": self.backbone.as_dict(),
                 "objective": self.objective.as_dict(),
+                "skip": self.skip,
                 "card": self.card.as_dict(),
                 "sha256": {
                     name: files.sha256(partial / name)
@@ -181,11 +194,13 @@ class Model:
         network = build("backbones", config["backbone"])
         head = build_objective(config["objective"], tokenizer, network)
         load_weights(folder, {"backbone": network, "objective": head})
-        return cls(tokenizer, network, head, Card(**config["card"]))
+        card, skip = Card(**config["card"]), config.get("skip", 0)
+        return cls(tokenizer, network, head, card, skip=skip)
 
     def fingerprint(self) -> str:
         """Hash of everything that determines an embedding: vocabulary, settings, weights."""
-        digest = hashlib.sha256(json.dumps(self.tokenizer.as_dict()).encode())
+        settings = [self.tokenizer.as_dict(), self.backbone.as_dict(), self.skip]
+        digest = hashlib.sha256(json.dumps(settings).encode())
         digest.update(self.tokenizer.vocabulary.table.to_csv().encode())
         for name, tensor in self.backbone.state_dict().items():
             digest.update(name.encode())

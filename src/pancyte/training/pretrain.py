@@ -110,6 +110,7 @@ def prepare(run: Run) -> tuple[list[Cells], Model, Tokens, Tokens]:
         tokenizer,
         backbone=run.backbone.model_dump(),
         objective=run.objective.model_dump(),
+        skip=run.skip,
         card=Card(run.name, run.description, species=sorted(map(str, species))),
         seed=run.loop.seed,
     )

@@ -35,6 +35,8 @@ class Run(Strict):
         Cells to validate on; without it, `held_out_share` of the corpus, drawn by the seed.
     tokenizer, backbone, objective
         The parts.
+    skip
+        How many of the last layers the model leaves out when it embeds.
     loop
         How long and how fast; see `LoopConfig`.
     """
@@ -47,6 +49,7 @@ class Run(Strict):
     tokenizer: Part = Part(name="continuous")
     backbone: Part = Part(name="transformer")
     objective: Part = Part(name="masked_value")
+    skip: int = Field(default=0, ge=0)
     loop: LoopConfig = LoopConfig()
 
     @field_validator("train", "held_out", mode="before")
