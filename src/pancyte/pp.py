@@ -1,13 +1,23 @@
-"""Preparation: find out what an AnnData holds before anything is computed from it."""
+"""Preparation: find out what an AnnData holds, and give its genes the names that are needed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pancyte.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
     from pancyte.corpus.checks import Findings
+
+UNS_KEY = "pancyte"
 
 
 def check(adata: AnnData) -> Findings:
@@ -20,3 +30,171 @@ def check(adata: AnnData) -> Findings:
     from pancyte.corpus.checks import inspect
 
     return inspect(adata)
+
+
+def map_genes(
+    adata: AnnData,
+    *,
+    to: Literal["ensembl", "symbol"],
+    species: str | None = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Name genes by Ensembl id or by current symbol, from whatever names they have.
+
+    Versions are stripped, earlier symbols and aliases resolved. A symbol in use is never read as
+    another gene's alias, and a name that could mean several genes stays as it is, as do unknown
+    ones. Features that turn out to be one gene become one, with the sum of their counts.
+
+    Parameters
+    ----------
+    adata
+        Human or mouse cells. Changed in place unless `copy`; ``.raw`` is left as it is.
+    to
+        The wanted names.
+    species
+        ``"human"`` or ``"mouse"``; told from the names if not given.
+    copy
+        Return a changed copy instead.
+
+    Returns
+    -------
+    None, or the copy. ``.var["original_name"]`` holds the names from before the first mapping,
+    joined by ``"|"`` where counts were summed; ``.uns["pancyte"]`` what was done.
+
+    Raises
+    ------
+    InputError
+        If the species is neither human nor mouse, or if features would have to be summed and X
+        or a layer does not hold counts.
+    UsageError
+        If `to` is neither.
+    """
+    from pancyte.corpus.identity import resolve
+    from pancyte.corpus.notices import tell
+    from pancyte.corpus.rename import rename
+
+    _history(adata)
+    adata = adata.copy() if copy else adata
+    before = adata.n_vars
+    species = _species(adata, species)
+    found = resolve(adata.var_names, species, to)
+    target = found["target"].to_numpy()
+    rename(adata, np.where(target == "", adata.var_names, target))
+    how = found["how"].value_counts().sort_index().to_dict()
+    _record(adata, "map_genes", to=to, species=species, how=how, summed=before - adata.n_vars)
+    tell(_summary(found, to, before - adata.n_vars))
+    return adata if copy else None
+
+
+def to_species(
+    adata: AnnData, species: Literal["human", "mouse"], *, copy: bool = False
+) -> AnnData | None:
+    """Turn mouse genes into their human one-to-one orthologs, or human ones into mouse ones.
+
+    Genes without a one-to-one ortholog (Ensembl) are dropped: what is left is comparable between
+    the species, not complete. Ensembl ids stay Ensembl ids, and symbols symbols.
+
+    Parameters
+    ----------
+    adata
+        Human or mouse cells with raw counts. Changed in place unless `copy`.
+    species
+        The wanted species.
+    copy
+        Return a changed copy instead.
+
+    Returns
+    -------
+    None, or the copy, with ``.var["original_name"]`` as from `map_genes`.
+
+    Raises
+    ------
+    InputError
+        If the cells are of neither species or of the wanted one already, if X or a layer does
+        not hold counts, or if no gene has an ortholog.
+    UsageError
+        If `species` is neither.
+    """
+    from pancyte.corpus.identity import SPECIES, orthologs, resolve
+    from pancyte.corpus.naming import naming_of, other_names
+    from pancyte.corpus.notices import tell
+    from pancyte.corpus.rename import ORIGINAL, rename, require_counts
+
+    _history(adata)
+    if species not in SPECIES:
+        raise UsageError(f"There are no orthologs for {species!r}.", fix="Use human or mouse.")
+    source = _species(adata, None)
+    if source == species:
+        raise InputError(f"The genes are {species} already.", fix="Leave this step out.")
+    require_counts(adata, "Orthologs are for counts")
+    ids = resolve(adata.var_names, source, "ensembl")["target"]
+    pairs = orthologs().set_index(f"{source}_id").reindex(ids)
+    kept = pairs[f"{species}_id"].notna().to_numpy()
+    if not kept.any():
+        raise InputError(
+            f"None of the genes has a one-to-one {species} ortholog: {list(adata.var_names[:2])}.",
+            fix="Name the genes by symbol or Ensembl id.",
+        )
+    symbols = naming_of(adata.var_names) != "ensembl"
+    adata = adata.copy() if copy else adata
+    adata._inplace_subset_var(kept)
+    rename(adata, pairs.loc[kept, f"{species}_id"].to_numpy())
+    others = other_names(adata.var.drop(columns=ORIGINAL).reset_index(drop=True)).values()
+    adata.var = adata.var.drop(columns=[*others, "ensembl_id"], errors="ignore")
+    if symbols:
+        partners = pairs[kept].set_index(f"{species}_id")[f"{species}_symbol"]
+        partners = partners[~partners.index.duplicated()]
+        # Ahead of the original names, which may be ids of the other species
+        adata.var.insert(0, "ensembl_id", adata.var_names.to_numpy())
+        adata.var_names = np.where(partners == "", partners.index, partners)
+    dropped = int((~kept).sum())
+    _record(adata, "to_species", source=source, species=species, dropped=dropped)
+    tell(
+        f"{kept.sum():,} of {len(kept):,} {source} genes have a one-to-one {species} ortholog; "
+        f"the other {dropped:,} are dropped."
+    )
+    return adata if copy else None
+
+
+def _species(adata: AnnData, given: str | None) -> str:
+    from pancyte.corpus.checks import species_of
+    from pancyte.corpus.identity import SPECIES
+    from pancyte.corpus.naming import organism
+
+    species = organism(given) if given is not None else species_of(adata, adata.var)
+    if species not in SPECIES:
+        said = "is unknown" if species == "unknown" else f"is {species}"
+        raise InputError(
+            f"The species {f'{given!r} ' if given else ''}{said}; the gene tables are of "
+            f"{' and '.join(SPECIES)}. First names: {list(map(str, adata.var_names[:2]))}.",
+            fix="Declare it, adata.uns['organism'] = 'human', or choose the genes of one species.",
+        )
+    return species
+
+
+def _summary(found: pd.DataFrame, to: str, summed: int) -> str:
+    how = found["how"].value_counts()
+    matched = (found["target"] != "").mean()
+    parts = [f"{int(how.get(key, 0)):,} {key}" for key in ("previous", "alias")]
+    line = f"{matched:.1%} of {len(found):,} genes have {_SAID[to]} ({' and '.join(parts)} names)"
+    if unclear := found[found["how"] == "ambiguous"].iloc[:3]["candidates"].to_dict():
+        shown = ", ".join(f"{name} ({key.replace('|', ' or ')})" for name, key in unclear.items())
+        line += f"; {how['ambiguous']:,} ambiguous and left: {shown}"
+    return line + (f"; {summed:,} summed into another." if summed else ".")
+
+
+_SAID = {"ensembl": "an Ensembl id", "symbol": "a current symbol"}
+
+
+def _history(adata: AnnData) -> list[Any]:
+    history = adata.uns.get(UNS_KEY, "[]")
+    if not isinstance(history, str):
+        raise UsageError(f".uns[{UNS_KEY!r}] is taken by something else.", fix="Rename it.")
+    return list(json.loads(history))
+
+
+def _record(adata: AnnData, verb: str, **how: Any) -> None:
+    # The list that tl.history reads
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = {"verb": verb, **how, "pancyte": version("pancyte"), "date": date}
+    adata.uns[UNS_KEY] = json.dumps([*_history(adata), entry])

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from pancyte.corpus.identity import SPECIES, resolve
 from pancyte.corpus.naming import clean, genomes_of, guess_species, is_text
 from pancyte.corpus.notices import tell
 from pancyte.errors import InputError
@@ -98,7 +99,9 @@ def match(features: pd.DataFrame, vocabulary: pd.DataFrame) -> Match:
     Symbols, Ensembl ids and any other column of nearly unique names are tried on both sides;
     the pair that finds most vocabulary entries wins, the first of equals. Ensembl versions and
     the prefix of a reference are stripped; upper and lower case are kept apart, for they tell
-    species apart. Where a vocabulary has a name twice, its first entry is meant.
+    species apart. Where a vocabulary has a name twice, its first entry is meant. If even the best
+    pair finds less than half, names are resolved through the gene table of the vocabulary's
+    species: earlier symbols, aliases, and symbols against Ensembl ids.
 
     Parameters
     ----------
@@ -107,20 +110,33 @@ def match(features: pd.DataFrame, vocabulary: pd.DataFrame) -> Match:
     vocabulary
         One row per entry; the row number is the entry's id.
     """
-    best, score = Match(np.full(len(features), -1), "none", 0.0, 0.0, len(vocabulary)), 0
+    best = Match(np.full(len(features), -1), "none", 0.0, 0.0, len(vocabulary))
     known = list(_namings(vocabulary))
     for mine, names in _namings(features):
         for theirs, entries in known:
-            first = pd.Series(np.arange(len(entries)), index=entries)
-            first = first[(first.index != "") & ~first.index.duplicated()]
-            columns = first.reindex(names).fillna(-1).to_numpy(np.int64)
-            hits = len(np.unique(columns[columns >= 0]))
-            if hits > score:
-                found = float((columns >= 0).mean())
-                naming = f"{mine} ↔ {theirs}"
-                best = Match(columns, naming, found, hits / len(vocabulary), len(vocabulary))
-                score = hits
+            best = _better(best, _find(names, entries, f"{mine} ↔ {theirs}"))
+    if max(best.overlap_of_data, best.overlap_of_vocabulary) < WARN_BELOW:
+        species = guess_species(vocabulary)
+        if species in SPECIES and guess_species(features) in (species, "unknown"):
+            mine, theirs = (
+                pd.Index(resolve(table.index, species, "ensembl")["target"])
+                for table in (features, vocabulary)
+            )
+            best = _better(best, _find(mine, theirs, "index ↔ index, through the gene table"))
     return best
+
+
+def _find(names: pd.Index, entries: pd.Index, naming: str) -> Match:
+    first = pd.Series(np.arange(len(entries)), index=entries)
+    first = first[(first.index != "") & ~first.index.duplicated()]
+    columns = first.reindex(names).fillna(-1).to_numpy(np.int64)
+    found, size = columns[columns >= 0], len(entries)
+    of_data, of_vocabulary = len(found) / max(1, len(names)), len(np.unique(found)) / max(1, size)
+    return Match(columns, naming, of_data, of_vocabulary, size)
+
+
+def _better(best: Match, other: Match) -> Match:
+    return other if other.overlap_of_vocabulary > best.overlap_of_vocabulary else best
 
 
 def _namings(table: pd.DataFrame) -> Iterator[tuple[str, pd.Index]]:
@@ -179,9 +195,10 @@ def check_overlap(
         f"with {overlap.counts:.0%} of the counts"
     )
     if overlap.fraction < REFUSE_BELOW:
+        how = f": pan.pp.to_species(adata, {theirs!r})" if {ours, theirs} <= {*SPECIES} else ""
         raise InputError(
             f"Only {share}; for example {_example(cells.features)} against {_example(vocabulary)}.",
-            fix=f"Use a {ours} model, or map the genes to {theirs} orthologs first."
+            fix=f"Use a {ours} model, or map the genes to {theirs} orthologs first{how}."
             if differ
             else "Name the genes by symbol or Ensembl id, as the vocabulary does.",
         )
