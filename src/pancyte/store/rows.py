@@ -129,17 +129,19 @@ def _streamed(path: Path, layer: str | None) -> Rows | None:
         if not total:
             raise InputError(f"{path} has no cells.", fix="Give one that has.")
         head = _head(handle, items, min(SLAB, total))
-    place = require_counts(head, locate(head, layer=layer))
+    located = locate(head, layer=layer)
+    place = require_counts(head, located)
     kept = _genes(head.raw.var if place == "raw" else head.var)
     cells = to_cells(_only(head, place, kept), name=name_of(path))
     known = cells.context["species"].unique()
     species = str(known[0]) if len(known) == 1 else "mixed"
-    slabs = partial(_slabs, path, place, kept, replace(cells, context=pd.DataFrame()), species)
+    pattern = replace(cells, context=pd.DataFrame())
+    slabs = partial(_slabs, path, place, located.values.kind, kept, pattern, species)
     return Rows(cells.name, cells.features, species, total, slabs)
 
 
 def _slabs(
-    path: Path, place: str, kept: np.ndarray, pattern: Cells, species: str
+    path: Path, place: str, kind: str, kept: np.ndarray, pattern: Cells, species: str
 ) -> Iterator[Cells]:
     with h5py.File(path, "r") as handle:
         matrix = _items(handle)[place]
@@ -147,9 +149,9 @@ def _slabs(
             obs = _table(handle["obs"], start, start + SLAB)
             counts = _slab(matrix, start, start + SLAB)
             found = recognise(counts)
-            if found.kind not in ("counts", "float counts", "empty"):
+            if found.kind not in (kind, "empty"):
                 raise InputError(
-                    f"{path} has counts in {place} for its first cells, but from cell {start:,} on "
+                    f"{path} has {kind} in {place} for its first cells, but from cell {start:,} on "
                     f"it holds {found.words}.",
                     fix="Write all cells' raw counts into one matrix.",
                 )
