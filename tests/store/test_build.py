@@ -159,7 +159,7 @@ def test_values_that_stop_being_counts_are_refused(studies, tmp_path, monkeypatc
     from pancyte.store import rows
 
     monkeypatch.setattr(rows, "SLAB", 16)
-    adata = anndata.read_h5ad(studies["Muraro"])
+    adata = anndata.read_h5ad(studies["Fasolino"])
     late = adata.X.indptr[32]
     adata.X.data[late:] = np.log1p(adata.X.data[late:])
     adata.write_h5ad(tmp_path / "half.h5ad")
