@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -64,7 +65,7 @@ class Corpus:
                     f"{path} {state}.",
                     fix=f"Remove {about['name']} from the corpus and add its source again.",
                 )
-            parts.append(open_part(path))
+            parts.append(replace(open_part(path), about=about))
         return cls(parts)
 
     @classmethod
