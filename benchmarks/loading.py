@@ -19,6 +19,7 @@ from tiled import slabs, write_h5ad
 from pancyte.corpus.datasets import load_dataset
 from pancyte.store.build import build
 from pancyte.store.corpus import Corpus
+from pancyte.store.order import Shuffle
 from pancyte.store.stream import Stream
 
 SIZE = 256
@@ -81,7 +82,7 @@ def loaders(corpus: Corpus, source: Path) -> dict[str, Loader]:
             yield stop - start
 
     def ours(block: int, ahead: int = 0) -> Loader:
-        stream = Stream(corpus, block=block)
+        stream = Stream(corpus, shuffle=Shuffle(block=block))
 
         def epoch() -> Iterator[int]:
             yield from map(len, stream.epoch(next(epochs), ahead=ahead))
@@ -155,7 +156,7 @@ def table(corpus: Corpus, source: Path, rates: dict[str, list[tuple[float, float
         f"- data: {len(part):,} cells × {part.about['features']:,} genes: the demo's cells drawn",
         "  with seed 0 and thinned binomially to 70–100 %,",
         f"  {part.about['nonzeros'] / len(part):,.0f} non-zeros a cell; the store takes {stored}",
-        f"  bytes a non-zero ({', '.join(part.about['stored_as'])}), the h5ad and our minibatches 8",
+        f"  bytes a non-zero ({', '.join(part.about['stored_as'])}), the h5ad 8, our minibatches 8",
         f"- {ROUNDS} rounds of {SECONDS:.0f} s, all sides taking turns; medians, range in brackets",
         "",
         "| loader | cells per CPU-s | range | cells per s | of the limit | × random h5ad |",

@@ -14,32 +14,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from stamp import RESULTS, stamp
 
 LOW, HIGH = 0.3, 0.6
+STEPS = ("build", "stream", "statistics")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, nargs="+", default=[50_000, 200_000, 1_000_000])
     parser.add_argument("--work", type=Path, default=Path("runs/memory"))
-    parser.add_argument("--child", nargs=2)
+    parser.add_argument("--child", nargs=3)
     given = parser.parse_args()
     if given.child:
-        work, source = map(Path, given.child)
-        print(json.dumps(child(work, source)))
+        print(json.dumps(child(given.child[0], *map(Path, given.child[1:]))))
         return
     given.work.mkdir(parents=True, exist_ok=True)
     found = {}
     for number in given.cells:
         source = tiled(given.work, number)
         folder = given.work / f"corpus-{number}"
-        done = subprocess.run(
-            [sys.executable, __file__, "--child", str(folder), str(source)],
-            check=True,
-            capture_output=True,
-        )
-        found[number] = json.loads(done.stdout.splitlines()[-1])
+        found[number] = {}
+        for step in STEPS:
+            done = subprocess.run(
+                [sys.executable, __file__, "--child", step, str(folder), str(source)],
+                check=True,
+                stdout=subprocess.PIPE,
+            )
+            found[number][step] = json.loads(done.stdout.splitlines()[-1])
         source.unlink()
         print(number, found[number], flush=True)
     (RESULTS / "memory.md").write_text(table(found), encoding="utf-8")
@@ -60,30 +63,23 @@ def tiled(work: Path, number: int) -> Path:
     return path
 
 
-def child(folder: Path, source: Path) -> dict[str, dict[str, float]]:
-    """Build a corpus of a file and stream an epoch of it; return peaks and times."""
+def child(step: str, folder: Path, source: Path) -> dict[str, float]:
+    """Build a corpus of a file, stream an epoch of it or count; return peak and time."""
     from pancyte.store.build import build
     from pancyte.store.corpus import Corpus
     from pancyte.store.order import by_tokens
     from pancyte.store.statistics import statistics
     from pancyte.store.stream import Stream
 
-    found = {}
-    for step in ("build", "stream", "statistics"):
-        with watched() as seen:
-            if step == "build":
-                corpus = build(folder, [str(source)])
-            elif step == "stream":
-                corpus = Corpus.open(folder)
-                cut = by_tokens(1 << 18, 2048)
-                seen["cells"] = sum(map(len, Stream(corpus, cut=cut).epoch(0)))
-            else:
-                statistics(corpus)
-        found[step] = seen
-    found["build"]["cells"] = len(corpus)
-    found["build"]["nonzeros"] = corpus.parts[0].about["nonzeros"]
-    found["build"]["bytes"] = corpus.parts[0].about["bytes"]
-    return found
+    with watched() as seen:
+        corpus = build(folder, [str(source)]) if step == "build" else Corpus.open(folder)
+        if step == "stream":
+            lengths = [np.diff(part.offsets) for part in corpus.parts]
+            sum(map(len, Stream(corpus, cut=by_tokens(lengths, 1 << 18)).epoch(0)))
+        elif step == "statistics":
+            statistics(corpus)
+    about = corpus.parts[0].about
+    return {**seen, **{key: about[key] for key in ("cells", "nonzeros", "bytes")}}
 
 
 @contextmanager

@@ -12,11 +12,11 @@ import anndata
 import numpy as np
 import pytest
 
+from pancyte.corpus.canonical import canonical, project
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.read import read
 from pancyte.errors import InputError, IntegrityError, ResourceError, UsageError
 from pancyte.store.build import Entry, build, entries, remove
-from pancyte.store.canonical import canonical, project
 from pancyte.store.corpus import Corpus, manifest, verify
 
 

@@ -19,9 +19,9 @@ from pydantic import Field, ValidationError
 
 from pancyte import files, registry
 from pancyte.cluster import workers
+from pancyte.corpus.canonical import canonical, cell_hashes, content_hash, feature_keys, project
 from pancyte.corpus.sources import Strict
 from pancyte.errors import InputError, IntegrityError, ResourceError, UsageError
-from pancyte.store.canonical import canonical, cell_hashes, content_hash, feature_keys, project
 from pancyte.store.corpus import MANIFEST, PARTS, Corpus, manifest, write_manifest
 from pancyte.store.duplicates import TELLING, again, barcodes
 from pancyte.store.part import open_part, write_part

@@ -14,9 +14,9 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from pancyte import files
+from pancyte.corpus.canonical import canonical, cell_hashes, content_hash, feature_keys, project
 from pancyte.corpus.identity import orthologs
 from pancyte.errors import InputError, IntegrityError, MissingError
-from pancyte.store.canonical import canonical, cell_hashes, content_hash, feature_keys, project
 from pancyte.store.part import Part, in_memory, open_part
 from pancyte.store.spool import HASHES
 
@@ -37,12 +37,15 @@ class Corpus:
     ----------
     parts
         The datasets.
+    orthologs
+        Name mouse genes by their one-to-one human ortholog where there is one.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], *, orthologs: bool = False) -> None:
         if not parts:
             raise InputError("There is no dataset in this corpus.", fix="Add one.")
         self.parts = tuple(parts)
+        self.orthologs = orthologs
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -98,39 +101,60 @@ class Corpus:
 
     @cached_property
     def features(self) -> pd.DataFrame:
-        """All genes, sorted by name: ``symbol``, ``species`` and ``human``, the ortholog's id."""
-        tables = [part.features()[["symbol", "species"]] for part in self.parts]
+        """All genes, sorted by name, with ``symbol`` and ``species``."""
+        tables = [
+            part.features()[["symbol", "species"]].set_axis(self._names(part))
+            for part in sorted(self.parts, key=lambda part: part.about["species"])
+        ]
         table = pd.concat(tables)
-        table = table[~table.index.duplicated()].sort_index()
-        pairs = orthologs().drop_duplicates("mouse_id").set_index("mouse_id")["human_id"]
-        return table.assign(human=pairs.reindex(table.index).fillna("").to_numpy(object))
+        return table[~table.index.duplicated()].sort_index().rename_axis("feature")
 
     @cached_property
     def columns(self) -> tuple[np.ndarray, ...]:
-        """For each part the row of `features` of each of its genes, rising. int32 each."""
+        """For each part the row of `features` of each of its genes. int32 each."""
         return tuple(
-            self.features.index.get_indexer(part.features().index).astype(np.int32)
+            self.features.index.get_indexer(self._names(part)).astype(np.int32)
             for part in self.parts
         )
 
-    def slabs(self, size: int) -> Iterator[tuple[int, csr_matrix]]:
-        """Go through all cells in order: the number of the part, and counts over `features`."""
+    def _names(self, part: Part) -> pd.Index:
+        names = part.features().index
+        if not self.orthologs or part.about["species"] != "mouse":
+            return names
+        pairs = orthologs().drop_duplicates("mouse_id").set_index("mouse_id")["human_id"]
+        found = pairs.reindex(names).fillna("").to_numpy(object)
+        return pd.Index(np.where(found == "", names.to_numpy(object), found))
+
+    def slabs(
+        self, size: int, *, rows: Sequence[np.ndarray | None] | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]:
+        """Go through cells in order: the number of the part, and counts over `features`.
+
+        Parameters
+        ----------
+        size
+            Cells at a time.
+        rows
+            For each part the rows to go through, or None for all.
+        """
         for number, part in enumerate(self.parts):
+            chosen = rows[number] if rows is not None else None
             columns = self.columns[number]
             for start in range(0, len(part), size):
                 stop = min(start + size, len(part))
                 low, high = int(part.offsets[start]), int(part.offsets[stop])
-                yield (
-                    number,
-                    csr_matrix(
-                        (
-                            np.asarray(part.values[low:high], np.float32),
-                            columns[part.ids[low:high]],
-                            part.offsets[start : stop + 1] - low,
-                        ),
-                        shape=(stop - start, len(self.features)),
+                counts = csr_matrix(
+                    (
+                        np.asarray(part.values[low:high], np.float32),
+                        columns[part.ids[low:high]],
+                        part.offsets[start : stop + 1] - low,
                     ),
+                    shape=(stop - start, len(self.features)),
                 )
+                if chosen is None:
+                    yield number, counts
+                elif len(here := chosen[(chosen >= start) & (chosen < stop)]):
+                    yield number, counts[here - start]
 
     def manifest(self) -> list[dict[str, Any]]:
         """Say what is in it, a dataset per entry, for a model card to cite."""

@@ -50,6 +50,16 @@ def renumber(ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, lookup: np.
             row[i] = lookup[row[i]]
 
 
+@numba.njit(nogil=True, cache=True)
+def sort_rows(ids: np.ndarray, values: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> None:
+    """Put the ids of some rows of a minibatch into rising order, in place."""
+    for at in range(len(starts)):
+        low, high = starts[at], stops[at]
+        order = np.argsort(ids[low:high], kind="mergesort")
+        ids[low:high] = ids[low:high][order]
+        values[low:high] = values[low:high][order]
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def row_sums(offsets: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Add up each row's values. Shape (rows,) float64."""

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-Cut = Callable[[np.ndarray, np.random.Generator], list[np.ndarray]]
-"""Cuts a window, given the lengths of its cells, into minibatches of positions."""
+Cut = Callable[[np.ndarray, np.ndarray, np.random.Generator], list[np.ndarray]]
+"""Cuts a window, given dataset and row of each cell, into the positions of each minibatch."""
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """How well cells are mixed, and at what price.
+
+    Attributes
+    ----------
+    seed
+        Seed of the order.
+    block
+        Neighbouring cells that are read together; 1 shuffles fully, but reads every row by itself.
+    window
+        Blocks that are mixed with one another.
+    """
+
+    seed: int = 0
+    block: int = 64
+    window: int = 256
 
 
 @dataclass(frozen=True)
@@ -24,44 +43,39 @@ class Order:
         Cells of each dataset.
     weights
         How often each dataset's cells come in an epoch.
-    block
-        Neighbouring cells that are read together; 1 shuffles fully.
-    window
-        Blocks that are mixed with one another.
-    seed
-        The same seed and epoch give the same order.
+    shuffle
+        How they are mixed.
     """
 
     sizes: tuple[int, ...]
     weights: tuple[float, ...]
-    block: int
-    window: int
-    seed: int
+    shuffle: Shuffle
 
     def windows(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the cells of an epoch a window at a time: number of the dataset, and row."""
-        rng = np.random.default_rng([self.seed, epoch])
+        block, window = self.shuffle.block, self.shuffle.window
+        rng = np.random.default_rng([self.shuffle.seed, epoch])
         origin, blocks = [], []
         for number, (size, weight) in enumerate(zip(self.sizes, self.weights, strict=True)):
-            count = -(-size // self.block)
+            count = -(-size // block)
             wanted = round(weight * count)
             whole, rest = divmod(wanted, max(count, 1))
             there = np.arange(count, dtype=np.int32)
             blocks += [there] * whole + [rng.permutation(there)[:rest]]
             origin.append(np.full(wanted, number, np.int32))
         order = rng.permutation(sum(map(len, origin)))
-        part, block = np.concatenate(origin)[order], np.concatenate(blocks)[order]
-        sizes = np.array(self.sizes)
-        for start in range(0, len(order), self.window):
-            chosen = slice(start, start + self.window)
-            yield self._mixed(part[chosen], block[chosen].astype(np.int64), sizes, rng)
+        parts, numbers = np.concatenate(origin)[order], np.concatenate(blocks)[order]
+        for start in range(0, len(order), window):
+            chosen = slice(start, start + window)
+            yield self._mixed(parts[chosen], numbers[chosen].astype(np.int64), rng)
 
     def _mixed(
-        self, part: np.ndarray, block: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
+        self, parts: np.ndarray, numbers: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        rows = block[:, None] * self.block + np.arange(self.block)
-        there = rows < sizes[part][:, None]
-        origin = np.broadcast_to(part[:, None], rows.shape)[there]
+        """List the cells of some blocks, the last of a dataset being shorter, in random order."""
+        rows = numbers[:, None] * self.shuffle.block + np.arange(self.shuffle.block)
+        there = rows < np.array(self.sizes)[parts][:, None]
+        origin = np.broadcast_to(parts[:, None], rows.shape)[there]
         shuffled = rng.permutation(len(origin))
         return origin[shuffled], rows[there][shuffled]
 
@@ -69,36 +83,39 @@ class Order:
 def by_number(size: int) -> Cut:
     """Cut into minibatches of so many cells; only the last of a window may have fewer."""
 
-    def cut(lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        positions = np.arange(len(lengths))
-        return [positions[start : start + size] for start in range(0, len(positions), size)]
+    def cut(parts: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        positions = np.arange(len(rows))
+        return [positions[start : start + size] for start in range(0, len(rows), size)]
 
     return cut
 
 
-def by_tokens(budget: int, longest: int) -> Cut:
+def by_tokens(lengths: Sequence[np.ndarray], budget: int) -> Cut:
     """Cut into minibatches of cells of similar length, of so many padded tokens at most.
 
     Parameters
     ----------
+    lengths
+        For each dataset the tokens of its cells.
     budget
-        Padded tokens in a minibatch, at most (but at least one cell); each cell has one token
-        more than its features.
-    longest
-        Where cells are cut.
+        Padded tokens in a minibatch, at most (but at least one cell); a cell takes one more than
+        its length.
 
     Returns
     -------
-    A cut that leaves out cells without counts and yields minibatches in random order.
+    A cut that leaves out cells without tokens and yields minibatches in random order.
     """
 
-    def cut(lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        lengths = np.minimum(lengths, longest)
-        positions = np.argsort(-lengths, kind="stable")
-        positions = positions[lengths[positions] > 0]
+    def cut(parts: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        long = np.empty(len(rows), np.int64)
+        for number in np.unique(parts):
+            here = parts == number
+            long[here] = lengths[number][rows[here]]
+        positions = np.argsort(-long, kind="stable")
+        positions = positions[long[positions] > 0]
         found = []
         while len(positions):
-            fits = max(1, int(budget // (lengths[positions[0]] + 1)))
+            fits = max(1, int(budget // (long[positions[0]] + 1)))
             found.append(positions[:fits])
             positions = positions[fits:]
         return [found[i] for i in rng.permutation(len(found))]

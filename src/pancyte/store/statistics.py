@@ -13,7 +13,6 @@ import pandas as pd
 from pancyte.errors import InputError
 from pancyte.store.corpus import Corpus
 from pancyte.store.gather import row_sums
-from pancyte.store.part import Part
 
 TARGET = 1e4
 """Total count per cell to which values are scaled before their median is taken."""
@@ -100,20 +99,20 @@ class Statistics:
         return dict(zip(quantiles, np.rint(depths).astype(int).tolist(), strict=True))
 
 
-def statistics(corpus: Corpus, *, names: Sequence[str] = ()) -> Statistics:
+def statistics(corpus: Corpus, *, rows: Sequence[np.ndarray | None] | None = None) -> Statistics:
     """Go through a corpus once and count what its genes do.
 
     Parameters
     ----------
     corpus
         The cells.
-    names
-        Datasets to look at; all by default.
+    rows
+        For each dataset the rows to look at, rising, or None for all.
 
     Returns
     -------
-    The sum over the datasets. Bins are whole numbers, so the medians do not depend on how the
-    cells are divided; sums of floating-point numbers may differ in the last digits.
+    The sum over the cells. Bins are whole numbers, so the medians do not depend on how the cells
+    are divided; sums of floating-point numbers may differ in the last digits.
     """
     size = len(corpus.features)
     found = Statistics(
@@ -122,36 +121,29 @@ def statistics(corpus: Corpus, *, names: Sequence[str] = ()) -> Statistics:
         np.zeros(size),
         np.zeros(size),
         np.zeros(2 * _BINS, np.int64),
-        sum(len(part) for part in corpus.parts if not names or part.name in names),
+        0,
     )
-    for part, columns in zip(corpus.parts, corpus.columns, strict=True):
-        if not names or part.name in names:
-            _add(found, part, columns)
-    return found
-
-
-def _add(found: Statistics, part: Part, columns: np.ndarray) -> None:
-    for start in range(0, len(part), SLAB):
-        offsets = np.asarray(part.offsets[start : start + SLAB + 1])
-        low, high = int(offsets[0]), int(offsets[-1])
-        values = np.asarray(part.values[low:high], np.float32)
-        totals = row_sums(offsets - low, values)
-        _count(offsets - low, part.ids[low:high], values, totals, columns, found.bins,
-               found.sums, found.squares)  # fmt: skip
+    cells = 0
+    for _, counts in corpus.slabs(SLAB, rows=rows):
+        totals = row_sums(counts.indptr, counts.data)
+        _count(counts.indptr, counts.indices, counts.data, totals, found.bins, found.sums,
+               found.squares)  # fmt: skip
         place = np.where(totals > 0, np.ceil(np.log(np.maximum(totals, 1)) / np.log(_GAMMA)) + 1, 0)
         found.depths[:] += np.bincount(place.astype(np.int64), minlength=len(found.depths))
+        cells += counts.shape[0]
+    return replace(found, cells=cells)
 
 
 @numba.njit(nogil=True, cache=True)
 def _count(
     offsets: np.ndarray, ids: np.ndarray, values: np.ndarray, totals: np.ndarray,
-    columns: np.ndarray, bins: np.ndarray, sums: np.ndarray, squares: np.ndarray,
+    bins: np.ndarray, sums: np.ndarray, squares: np.ndarray,
 ) -> None:  # fmt: skip
     step = np.log(_GAMMA)
     for row in range(len(totals)):
         for at in range(offsets[row], offsets[row + 1]):
             value = values[at] * TARGET / totals[row]
-            feature = columns[ids[at]]
+            feature = ids[at]
             place = int(np.ceil(np.log(value / _LOWEST) / step))
             bins[feature, min(max(place, 0), _BINS - 1)] += 1
             sums[feature] += value

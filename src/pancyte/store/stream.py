@@ -13,11 +13,12 @@ from scipy.sparse import csr_matrix
 from pancyte.corpus.notices import tell
 from pancyte.errors import InputError, UsageError
 from pancyte.store.corpus import Corpus
-from pancyte.store.gather import gather, renumber, row_sums
-from pancyte.store.order import Cut, Order, by_number
+from pancyte.store.gather import gather, renumber, row_sums, sort_rows
+from pancyte.store.order import Cut, Order, Shuffle, by_number
 from pancyte.store.part import Part
 
 Filter = Mapping[str, Sequence[str]]
+DATASET = "dataset"
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,16 @@ class Stream:
     ----------
     corpus
         The cells.
-    cut
-        How windows become minibatches; 256 cells each if not given.
-    seed
-        Seed of the order.
-    rank, world
-        Which of how many processes this one is.
-    block, window
-        Neighbouring cells that are read together, and blocks that are mixed with one another.
-        A block of 1 shuffles fully, at the price of reading every row by itself.
+    rows
+        For each dataset the rows to use, rising, or None for all; see `select`.
     weights
         How often each dataset's cells come in an epoch, 1 where not named.
-    keep, without
-        Columns of ``obs`` with the values whose cells are used, or left out. A dataset that lacks
-        a column of `keep` is left out, and named.
+    cut
+        How windows become minibatches; 256 cells each if not given.
+    shuffle
+        How well cells are mixed.
+    share
+        Which of how many processes this one is: ``(rank, world size)``.
     columns
         For each dataset, what stands for each of its features, instead of its row among the
         corpus's features.
@@ -92,35 +89,33 @@ class Stream:
         self,
         corpus: Corpus,
         *,
-        cut: Cut | None = None,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        block: int = 64,
-        window: int = 256,
+        rows: Sequence[np.ndarray | None] | None = None,
         weights: Mapping[str, float] | None = None,
-        keep: Filter | None = None,
-        without: Filter | None = None,
+        cut: Cut | None = None,
+        shuffle: Shuffle | None = None,
+        share: tuple[int, int] = (0, 1),
         columns: Sequence[np.ndarray] | None = None,
     ) -> None:
-        if not 0 <= rank < world:
-            raise UsageError(f"There is no rank {rank} among {world}.", fix="Count from 0.")
+        self.rank, self.world = share
+        if not 0 <= self.rank < self.world:
+            raise UsageError(
+                f"There is no rank {self.rank} among {self.world}.", fix="Count from 0."
+            )
         weights = weights or {}
         names = [part.name for part in corpus.parts]
         if unknown := sorted(set(weights) - set(names)):
             raise UsageError(f"There is no dataset {unknown[0]!r}.", fix=f"There are: {names}.")
-        self.corpus, self.rank, self.world = corpus, rank, world
+        self.corpus = corpus
         self._cut = cut or by_number(256)
-        self._chosen = [_chosen(part, keep or {}, without or {}) for part in corpus.parts]
+        self._chosen = list(rows) if rows is not None else [None] * len(corpus.parts)
         sizes = [
             len(part) if rows is None else len(rows)
             for part, rows in zip(corpus.parts, self._chosen, strict=True)
         ]
         if not sum(sizes):
-            raise InputError("No cell of the corpus is left after the filter.", fix="Widen it.")
-        self.order = Order(
-            tuple(sizes), tuple(weights.get(name, 1.0) for name in names), block, window, seed
-        )
+            raise InputError("No cell of the corpus is chosen.", fix="Widen the filter.")
+        often = tuple(weights.get(name, 1.0) for name in names)
+        self.order = Order(tuple(sizes), often, shuffle or Shuffle())
         self._columns = [_unless_identity(table) for table in columns or corpus.columns]
 
     def __len__(self) -> int:
@@ -159,9 +154,9 @@ class Stream:
     def _positions(self, number: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         passed = 0
         for window, (parts, rows) in enumerate(self.order.windows(number)):
-            rng = np.random.default_rng([self.order.seed, number, window])
+            rng = np.random.default_rng([self.order.shuffle.seed, number, window])
             rows = self._own(parts, rows)
-            for positions in self._cut(self._lengths(parts, rows), rng):
+            for positions in self._cut(parts, rows, rng):
                 if passed >= start:
                     mine = positions[self.rank :: self.world]
                     yield parts[mine], rows[mine]
@@ -175,19 +170,14 @@ class Stream:
                 rows[here] = chosen[rows[here]]
         return rows
 
-    def _lengths(self, parts: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        lengths = np.empty(len(rows), np.int64)
-        for number in np.unique(parts):
-            here = parts == number
-            offsets, there = self.corpus.parts[number].offsets, rows[here]
-            lengths[here] = offsets[there + 1] - offsets[there]
-        return lengths
-
     def _read(self, positions: tuple[np.ndarray, np.ndarray]) -> Minibatch:
         parts, rows = positions
-        lengths = self._lengths(parts, rows)
         offsets = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
+        for number in np.unique(parts):
+            here = parts == number
+            there = self.corpus.parts[number].offsets
+            offsets[1:][here] = there[rows[here] + 1] - there[rows[here]]
+        np.cumsum(offsets, out=offsets)
         ids = np.empty(offsets[-1], np.int32)
         values = np.empty(offsets[-1], np.float32)
         for number in np.unique(parts):
@@ -196,23 +186,44 @@ class Stream:
             gather(rows[here], part.offsets, part.ids, part.values, offsets[here], ids, values)
             if lookup is not None:
                 renumber(ids, offsets[here], offsets[here + 1], lookup)
+                if not (lookup[1:] > lookup[:-1]).all():
+                    sort_rows(ids, values, offsets[here], offsets[here + 1])
         return Minibatch(offsets, ids, values, row_sums(offsets, values), parts, rows)
 
 
+def select(
+    corpus: Corpus, *, keep: Filter | None = None, without: Filter | None = None
+) -> list[np.ndarray | None]:
+    """Choose cells by what ``obs`` says of them.
+
+    Parameters
+    ----------
+    corpus
+        The cells.
+    keep, without
+        Columns of ``obs`` with the values whose cells are used, or left out; ``dataset`` is the
+        dataset's name. A dataset that lacks a column of `keep` is left out, and named.
+
+    Returns
+    -------
+    For each dataset the rows to use, int32, or None for all of them.
+    """
+    return [_chosen(part, keep or {}, without or {}) for part in corpus.parts]
+
+
 def _chosen(part: Part, keep: Filter, without: Filter) -> np.ndarray | None:
-    """Return the rows of a dataset that a filter leaves, or None for all."""
-    if not keep and not without:
-        return None
-    if absent := [name for name in keep if name not in part.columns]:
-        tell(f"{part.name} has no column {absent[0]!r}: none of its cells are used.")
-        return np.empty(0, np.int32)
     mask = np.ones(len(part), bool)
     for wanted, filters in ((True, keep), (False, without)):
         for name, values in filters.items():
-            if name in part.columns:
+            if name == DATASET:
+                mask &= (part.name in values) == wanted
+            elif name in part.columns:
                 there = part.column(name).astype(str).isin(list(map(str, values)))
                 mask &= there.to_numpy() == wanted
-    return np.flatnonzero(mask).astype(np.int32)
+            elif wanted:
+                tell(f"{part.name} has no column {name!r}: none of its cells are used.")
+                mask[:] = False
+    return None if mask.all() else np.flatnonzero(mask).astype(np.int32)
 
 
 def _unless_identity(table: np.ndarray) -> np.ndarray | None:

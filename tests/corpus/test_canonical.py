@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from pancyte.store.canonical import canonical, cell_hashes, content_hash, feature_keys, project
+from pancyte.corpus.canonical import canonical, cell_hashes, content_hash, feature_keys, project
 
 
 def test_symbols_aliases_and_versions_meet_in_one_gene():
