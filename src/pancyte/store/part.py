@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pancyte.store.spool import Spool
 
 ABOUT = "pancyte_part"
-BLOCK = 8192
+BLOCK = 2048
 
 
 @dataclass(frozen=True)

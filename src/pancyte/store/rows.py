@@ -24,7 +24,7 @@ from pancyte.shapes import Cells
 if TYPE_CHECKING:
     from anndata import AnnData
 
-SLAB = 4096
+SLAB = 1024
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ ACCURACY = 0.01
 _GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 _LOWEST = 1e-2
 _BINS = int(np.ceil(np.log(TARGET / _LOWEST) / np.log(_GAMMA))) + 2
-SLAB = 4096
+SLAB = 1024
 
 
 @dataclass(frozen=True)
