@@ -12,7 +12,7 @@ import numpy as np
 from pancyte.tokenizers.packing import Rows
 
 # Whole counts below this are looked up directly; the few larger ones are searched for
-SMALL = 256
+LARGE = 255
 
 
 def quantile_bins(rows: Rows, bins: int, uniforms: np.ndarray | None = None) -> np.ndarray:
@@ -36,59 +36,94 @@ def quantile_bins(rows: Rows, bins: int, uniforms: np.ndarray | None = None) -> 
     -------
     Bins from 1 to ``bins - 1``, float32, (stored,); anything in the gaps between cells.
     """
-    levels, heights, bounds = _levels(rows.counts, rows.starts, rows.stops)
+    slots = _slots(rows.counts)
+    levels, heights, bounds = _levels(rows.counts, slots, rows.starts, rows.stops)
     # numpy's own logarithm, whose last bit may differ from the compiler's
     logged = np.log1p(levels * np.repeat(rows.scale, np.diff(bounds)))
     quantiles = np.linspace(0, 1, bins - 1)
     lower, upper = _digits(heights, logged, bounds, quantiles)
     found = np.empty(len(rows.counts), np.float32)
     drawn = np.empty(0) if uniforms is None else uniforms
-    _look_up(rows.counts, rows.starts, rows.stops, levels, bounds, lower, upper, drawn, found)
+    where = rows.counts, slots, rows.starts, rows.stops
+    _look_up(*where, levels, bounds, lower, upper, drawn, found)
     return found
 
 
 @numba.njit(nogil=True, cache=True)
-def _is_small(count: float) -> bool:
-    return 0 <= count < SMALL and np.int64(count) == count
+def _slot(count):  # type: ignore[no-untyped-def]
+    """Give a small whole count its own number and any other `LARGE`."""
+    whole = np.int32(count)
+    # bitwise, because a branch would keep loops from being vectorised
+    return np.uint8(whole if (whole >= 0) & (whole < LARGE) & (whole == count) else LARGE)
+
+
+@numba.njit(nogil=True, cache=True)
+def _slots(counts: np.ndarray) -> np.ndarray:
+    slots = np.empty(len(counts), np.uint8)
+    for position in range(len(counts)):
+        slots[position] = _slot(counts[position])
+    return slots
 
 
 @numba.njit(nogil=True, cache=True)
 def _levels(  # type: ignore[no-untyped-def]
-    counts, starts, stops
+    counts, slots, starts, stops
 ):
     """Find each row's distinct counts, rising, and how many features have each."""
     levels = np.empty(len(counts), np.float64)
     heights = np.empty(len(counts), np.int64)
     bounds = np.zeros(len(starts) + 1, np.int64)
-    tally = np.zeros(SMALL, np.int64)
-    seen = np.empty(SMALL + max(1, (stops - starts).max()) if len(starts) else 1, np.float64)
+    tally = np.empty(4 * (LARGE + 1), np.uint32)
     end = 0
     for row in range(len(starts)):
-        tally[:] = 0
-        distinct = 0
-        for count in counts[starts[row] : stops[row]]:
-            if _is_small(count):
-                tally[np.int64(count)] += 1
-            else:
-                seen[distinct] = count
-                distinct += 1
-        large = distinct > 0
-        for count in range(SMALL):
-            if tally[count]:
-                seen[distinct] = count
-                distinct += 1
-        if large:
-            seen[:distinct].sort()
+        # Views, because indices that surely begin at 0 spare the check for negative ones
+        taken = slots[starts[row] : stops[row]]
+        _count(taken, tally)
         first = end
-        for count in seen[:distinct]:
-            if end > first and levels[end - 1] == count:
-                heights[end - 1] += 1
-            else:
-                levels[end] = count
-                heights[end] = tally[np.int64(count)] if _is_small(count) else 1
+        for slot in range(LARGE):
+            if tally[slot]:
+                levels[end], heights[end] = slot, tally[slot]
                 end += 1
+        if tally[LARGE]:
+            values = counts[starts[row] : stops[row]]
+            for place in range(len(taken)):
+                if taken[place] == LARGE:
+                    levels[end] = values[place]
+                    end += 1
+            end = _merge(levels, heights, tally, first, end)
         bounds[row + 1] = end
     return levels[:end], heights[:end], bounds
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(taken: np.ndarray, tally: np.ndarray) -> None:
+    """Count the slots of a row into the first quarter of `tally`."""
+    tally[:] = 0
+    for place in range(len(taken)):
+        # Neighbours count in different quarters: a counter just written is slow to read
+        quarter = np.uint64(place & 3) << np.uint64(8)
+        tally[quarter | np.uint64(taken[place])] += np.uint32(1)
+    size = LARGE + 1
+    for slot in range(size):
+        tally[slot] += tally[slot + size] + tally[slot + 2 * size] + tally[slot + 3 * size]
+
+
+@numba.njit(nogil=True, cache=True)
+def _merge(  # type: ignore[no-untyped-def]
+    levels, heights, tally, first, end
+):
+    """Sort a row's levels, the large ones still repeated; return the end of the distinct."""
+    levels[first:end].sort()
+    distinct = first
+    for place in range(first, end):
+        level = levels[place]
+        if distinct > first and levels[distinct - 1] == level:
+            heights[distinct - 1] += 1
+        else:
+            levels[distinct] = level
+            heights[distinct] = 1 if _slot(level) == LARGE else tally[_slot(level)]
+            distinct += 1
+    return distinct
 
 
 @numba.njit(nogil=True, cache=True)
@@ -124,31 +159,32 @@ def _digits(  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _look_up(  # type: ignore[no-untyped-def]
-    counts, starts, stops, levels, bounds, lower, upper, uniforms, found
+    counts, slots, starts, stops, levels, bounds, lower, upper, uniforms, found
 ) -> None:
     """Give each count a bin between its two digits, drawn or the middle one."""
-    small = np.zeros(SMALL, np.int64)
-    middle = np.zeros(SMALL, np.float32)
+    low, high = np.zeros(LARGE + 1, np.int64), np.zeros(LARGE + 1, np.int64)
+    middle = np.zeros(LARGE + 1, np.float32)
     for row in range(len(starts)):
         first, last = bounds[row], bounds[row + 1]
+        large = False
         for level in range(first, last):
-            if _is_small(levels[level]):
-                small[np.int64(levels[level])] = level
-                middle[np.int64(levels[level])] = (lower[level] + 1 + upper[level]) // 2
-        for position in range(starts[row], stops[row]):
-            count = counts[position]
-            if _is_small(count):
-                if len(uniforms) == 0:
-                    found[position] = middle[np.int64(count)]
-                    continue
-                level = small[np.int64(count)]
-            else:
-                level = first + np.searchsorted(levels[first:last], count)
-            low, high = lower[level], upper[level]
+            slot = _slot(levels[level])
+            large = large or slot == LARGE
+            low[slot], high[slot] = lower[level], upper[level]
+            middle[slot] = (lower[level] + 1 + upper[level]) // 2
+        here = slice(starts[row], stops[row])
+        values, taken, bins = counts[here], slots[here], found[here]
+        for place in range(len(bins)):
+            slot = taken[place]
+            if large and slot == LARGE:
+                level = first + np.searchsorted(levels[first:last], values[place])
+                low[slot], high[slot] = lower[level], upper[level]
+                middle[slot] = (lower[level] + 1 + upper[level]) // 2
             if len(uniforms):
-                found[position] = np.ceil(uniforms[position] * (low - high) + high)
+                drawn = uniforms[here][place] * (low[slot] - high[slot]) + high[slot]
+                bins[place] = np.ceil(drawn)
             else:
-                found[position] = (low + 1 + high) // 2
+                bins[place] = middle[slot]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -170,12 +206,14 @@ def uniforms_of(  # type: ignore[no-untyped-def]
     golden = np.uint64(0x9E3779B97F4A7C15)
     drawn = np.empty(len(counts), np.float64)
     for row in range(len(starts)):
+        here = slice(starts[row], stops[row])
+        features, values, numbers = ids[here], counts[here], drawn[here]
         cell = np.uint64(0)
-        for position in range(starts[row], stops[row]):
-            pair = np.uint64(ids[position]) << np.uint64(32) | np.uint64(counts[position])
-            cell += _mixed(pair + golden)
+        for place in range(len(numbers)):
+            pair = np.uint64(features[place]) << np.uint64(32) | np.uint64(np.int64(values[place]))
+            cell += pair * (pair + golden)
         cell = _mixed(cell ^ np.uint64(seed))
-        for position in range(starts[row], stops[row]):
-            state = cell + golden * (np.uint64(ids[position]) + np.uint64(1))
-            drawn[position] = np.float64(_mixed(state) >> np.uint64(11)) * 2.0**-53
+        for place in range(len(numbers)):
+            state = cell + golden * (np.uint64(features[place]) + np.uint64(1))
+            numbers[place] = np.float64(_mixed(state) >> np.uint64(11)) * 2.0**-53
     return drawn

@@ -132,27 +132,38 @@ def project(
     while largest >> bits:
         bits += 1
     for row in range(len(stops)):
-        start = indptr[row]
+        here = slice(indptr[row], indptr[row + 1])
+        given, values, renamed, summed = indices[here], data[here], ids[here], counts[here]
         known, in_order, last = 0, True, np.int64(-1)
-        for position in range(start, indptr[row + 1]):
-            column = columns[indices[position]]
+        for place in range(len(given)):
+            column = columns[np.uint64(given[place])]
             if column >= 0:
-                keys[known] = np.uint64(column) << np.uint64(32) | np.uint64(position - start)
-                in_order = in_order and column > last
+                keys[known] = np.uint64(column) << np.uint64(32) | np.uint64(place)
+                in_order &= column > last
                 last = column
                 known += 1
         found = keys if in_order else radix_sort(keys, spare, known, bits, tallies)
-        stop = start
+        end, last = 0, np.int64(-1)
         for place in range(known):
-            column = np.int32(found[place] >> np.uint64(32))
-            value = data[start + np.int64(found[place] & np.uint64(0xFFFFFFFF))]
-            if stop > start and ids[stop - 1] == column:
-                counts[stop - 1] += value
+            column = np.int64(found[place] >> np.uint64(32))
+            value = values[found[place] & np.uint64(0xFFFFFFFF)]
+            if column == last:
+                summed[end - 1] += value
             else:
-                ids[stop], counts[stop] = column, value
-                stop += 1
-        stops[row] = stop
+                renamed[end], summed[end] = column, value
+                end += 1
+            last = column
+        stops[row] = indptr[row] + end
     return ids, counts, stops
+
+
+@numba.njit(nogil=True, cache=True)
+def _stand_out(  # type: ignore[no-untyped-def]
+    features, counts, scale, medians, ratio
+) -> None:
+    """Divide a cell's depth-normalised counts by the medians of their features."""
+    for place in range(len(features)):
+        ratio[place] = np.float32(counts[place] * scale / medians[np.uint64(features[place])])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -162,14 +173,14 @@ def _ordered(  # type: ignore[no-untyped-def]
     keys, spare, tallies = scratch(starts, stops)
     ratio = np.empty(len(keys), np.float32)
     for row in range(len(starts)):
-        start, stop, first = starts[row], stops[row], offsets[row]
-        for place in range(stop - start):
-            at = start + place
-            ratio[place] = np.float32(counts[at] * scale[row] / medians[ids[at]])
-        ordered = ranking(ratio, stop - start, keys, spare, tallies)
-        for place in range(offsets[row + 1] - first):
-            found[first + place] = ids[start + np.int64(ordered[place] & np.uint64(0xFFFFFFFF))]
-            places[first + place] = place
+        features = ids[starts[row] : stops[row]]
+        _stand_out(features, counts[starts[row] : stops[row]], scale[row], medians, ratio)
+        ordered = ranking(ratio, len(features), keys, spare, tallies)
+        here = slice(offsets[row], offsets[row + 1])
+        ranked, numbered = found[here], places[here]
+        for place in range(len(ranked)):
+            ranked[place] = features[ordered[place] & np.uint64(0xFFFFFFFF)]
+            numbered[place] = place
 
 
 @numba.njit(nogil=True, cache=True)
@@ -180,21 +191,21 @@ def _chosen(  # type: ignore[no-untyped-def]
     ratio = np.empty(len(keys), np.float32)
     kept = np.zeros(len(keys), np.bool_)
     for row in range(len(starts)):
-        start, stop, first = starts[row], stops[row], offsets[row]
-        length = offsets[row + 1] - first
-        if length == stop - start:
-            positions[first : first + length] = np.arange(start, stop)
+        start, features = starts[row], ids[starts[row] : stops[row]]
+        chosen = positions[offsets[row] : offsets[row + 1]]
+        if len(chosen) == len(features):
+            for place in range(len(chosen)):
+                chosen[place] = start + place
             continue
-        for place in range(stop - start):
-            at = start + place
-            ratio[place] = np.float32(counts[at] * scale[row] / medians[ids[at]])
-        ordered = ranking(ratio, stop - start, keys, spare, tallies)
-        for place in range(length):
-            kept[np.int64(ordered[place] & np.uint64(0xFFFFFFFF))] = True
-        for place in range(stop - start):
+        _stand_out(features, counts[starts[row] : stops[row]], scale[row], medians, ratio)
+        ordered = ranking(ratio, len(features), keys, spare, tallies)
+        for place in range(len(chosen)):
+            kept[ordered[place] & np.uint64(0xFFFFFFFF)] = True
+        found = 0
+        for place in range(len(features)):
             if kept[place]:
-                positions[first] = start + place
-                first += 1
+                chosen[found] = start + place
+                found += 1
                 kept[place] = False
 
 
