@@ -58,7 +58,8 @@ class Rows:
         if offsets[-1] == len(self.ids):
             return slice(None), offsets
         positions = np.empty(offsets[-1], np.int64)
-        _chosen(*self.arrays, medians, offsets, positions)
+        cells = self.ids, self.counts, self.starts, self.stops, self.scale
+        _chosen(cells, medians, offsets, positions)
         return positions, offsets
 
     def ranked(self, medians: np.ndarray, max_length: int) -> tuple[np.ndarray, ...]:
@@ -74,13 +75,9 @@ class Rows:
         offsets = offsets_of(np.minimum(self.stops - self.starts, max_length))
         ids = np.empty(offsets[-1], np.int32)
         places = np.empty(offsets[-1], np.float32)
-        _ordered(*self.arrays, medians, offsets, ids, places)
+        cells = self.ids, self.counts, self.starts, self.stops, self.scale
+        _ordered(cells, medians, offsets, ids, places)
         return ids, places, offsets
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """The arrays in the order in which the kernels take them."""
-        return self.ids, self.counts, self.starts, self.stops, self.scale
 
 
 def offsets_of(lengths: np.ndarray) -> np.ndarray:
@@ -96,9 +93,9 @@ def totals_of(indptr: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Add up each row of a CSR matrix in double precision. Shape (cells,)."""
     totals = np.empty(len(indptr) - 1, np.float64)
     for row in range(len(totals)):
-        total = 0.0
-        for value in data[indptr[row] : indptr[row + 1]]:
-            total += value
+        values, total = data[indptr[row] : indptr[row + 1]], 0.0
+        for place in range(len(values)):
+            total += values[place]
         totals[row] = total
     return totals
 
@@ -168,8 +165,9 @@ def _stand_out(  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _ordered(  # type: ignore[no-untyped-def]
-    ids, counts, starts, stops, scale, medians, offsets, found, places
+    cells, medians, offsets, found, places
 ) -> None:
+    ids, counts, starts, stops, scale = cells
     keys, spare, tallies = scratch(starts, stops)
     ratio = np.empty(len(keys), np.float32)
     for row in range(len(starts)):
@@ -185,8 +183,9 @@ def _ordered(  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _chosen(  # type: ignore[no-untyped-def]
-    ids, counts, starts, stops, scale, medians, offsets, positions
+    cells, medians, offsets, positions
 ) -> None:
+    ids, counts, starts, stops, scale = cells
     keys, spare, tallies = scratch(starts, stops)
     ratio = np.empty(len(keys), np.float32)
     kept = np.zeros(len(keys), np.bool_)

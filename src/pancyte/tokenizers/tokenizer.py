@@ -131,7 +131,7 @@ class Tokenizer:
         >>> tokens = tokenise(counts.indptr, counts.indices, counts.data)
         """
         found = match(features, self.vocabulary.table)
-        empty = csr_matrix((0, len(features)), dtype=np.float32)
+        empty = csr_matrix(np.empty((0, len(features)), np.float32))
         check_overlap(
             found, Cells(empty, features, pd.DataFrame(index=[]), name=name), self.vocabulary.table
         )
