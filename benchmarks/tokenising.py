@@ -283,7 +283,7 @@ scGPT, {single:.4%} of the bins are the same.
 
 "Published" handles rows as the published code does: of a sparse matrix (rank, one row view per
 cell) or a dense one (bins). "Plain arrays" leaves out all of that, and is the least that numpy
-needs for a cell. numpy's default sort is faster than its stable one and leaves ties in any order, so
+needs for a cell. numpy's default sort, the faster one, leaves ties in any order, so
 its tokens are not quite the same; with "ties in order" they are. Both bin with random numbers;
 pancyte draws its own from the seed and the cell's contents.
 
