@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from pancyte.corpus.canonical import content_hash, fingerprints
 from pancyte.corpus.cells import to_cells
-from pancyte.corpus.datasets import content_hash
 from pancyte.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _loaded(model: Model | str) -> Model:
 
 
 def _facts(cells: Cells) -> dict[str, Any]:
-    return {"cells": len(cells), "content_hash": content_hash(cells)}
+    return {"cells": len(cells), "content_hash": content_hash(fingerprints(cells))}
 
 
 def _record(adata: AnnData, verb: str, model: Model, data: dict[str, Any], **how: Any) -> None:

@@ -1,11 +1,20 @@
 """Gene names and fingerprints that do not depend on how a dataset was written."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from pancyte.corpus.canonical import canonical, cell_hashes, content_hash, feature_keys, project
+from pancyte.corpus.canonical import (
+    canonical,
+    cell_hashes,
+    content_hash,
+    feature_keys,
+    fingerprints,
+    project,
+)
 
 
 def test_symbols_aliases_and_versions_meet_in_one_gene():
@@ -70,3 +79,50 @@ def test_fingerprints_see_one_change(cells, change):
         other.indices[0] = free
     differ = cell_hashes(other, keys) != cell_hashes(counts, keys)
     assert differ.tolist() == [True] + [False] * (len(cells) - 1)
+
+
+def _content(cells):
+    return content_hash(fingerprints(cells))
+
+
+def test_content_ignores_order_storage_and_the_names_of_cells(cells):
+    known = _content(cells)
+    rng = np.random.default_rng(0)
+    rows, columns = rng.permutation(len(cells)), rng.permutation(len(cells.features))
+    moved = replace(cells, counts=cells.counts[:, columns], features=cells.features.iloc[columns])
+    assert _content(moved.select(rows)) == known
+    for dtype in (np.int32, np.float64, np.uint16):
+        assert _content(replace(cells, counts=cells.counts.astype(dtype))) == known
+    renamed = cells.obs.set_axis([f"cell{i}" for i in range(len(cells))])
+    assert _content(replace(cells, obs=renamed)) == known
+
+
+def test_content_sees_a_count_a_gene_and_a_cell(cells):
+    counts = cells.counts.copy()
+    counts.data[1000] += 1
+    gene = cells.features.index[cells.counts.indices[0]]
+    other = cells.features.rename(index={gene: "OTHER"})
+    other["ensembl_id"] = np.where(other.index == "OTHER", "", other.get("ensembl_id", ""))
+    changed = [
+        replace(cells, counts=counts),
+        replace(cells, features=other),
+        cells.select(np.arange(1, len(cells))),
+    ]
+    assert len({_content(cells), *map(_content, changed)}) == 4
+
+
+def test_two_names_of_a_gene_count_as_one(cells):
+    split = cells.counts.toarray()
+    half = np.zeros((len(cells), 1), np.float32)
+    best = int(split.sum(axis=0).argmax())
+    half[:, 0] = np.floor(split[:, best] / 2)
+    split[:, best] -= half[:, 0]
+    name = cells.features.index[[best]]
+    twice = replace(
+        cells,
+        counts=csr_matrix(np.hstack([split, half])),
+        features=pd.concat([cells.features, cells.features.loc[name]]),
+    )
+    before = twice.counts.copy()
+    assert np.array_equal(fingerprints(twice), fingerprints(cells))
+    assert np.array_equal(twice.counts.data, before.data)

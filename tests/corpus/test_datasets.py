@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import pandas as pd
 import pytest
-from scipy.sparse import csr_matrix
 
 from pancyte import files, registry
 from pancyte._settings import settings
-from pancyte.corpus.cells import to_cells
 from pancyte.corpus.checks import inspect
-from pancyte.corpus.datasets import NamedDataset, content_hash, load_dataset
+from pancyte.corpus.datasets import NamedDataset, load_dataset
 from pancyte.errors import IntegrityError, MissingError, UsageError
 
 NAMES = registry.names("datasets")
@@ -83,53 +78,3 @@ def test_another_file_of_the_same_name(monkeypatch, tmp_path, demo_path):
     (tmp_path / entry.file).write_bytes(demo_path.read_bytes())
     with pytest.raises(IntegrityError, match=f"SHA-256 is {files.sha256(demo_path)[:16]}"):
         load_dataset("pbmc3k")
-
-
-def test_content_hash_ignores_order_and_storage(small):
-    cells = to_cells(small)
-    known = content_hash(cells)
-    rng = np.random.default_rng(0)
-    rows, columns = rng.permutation(small.n_obs), rng.permutation(small.n_vars)
-    assert content_hash(to_cells(small[rows][:, columns].copy())) == known
-    for dtype in (np.int32, np.float64, np.uint16):
-        assert content_hash(replace(cells, counts=cells.counts.astype(dtype))) == known
-    assert content_hash(replace(cells, obs=cells.obs[[]], name="other")) == known
-
-
-def test_content_hash_ignores_genes_without_counts(small):
-    cells = to_cells(small)
-    wider = replace(
-        cells,
-        counts=csr_matrix(np.hstack([np.zeros((205, 1), np.float32), cells.counts.toarray()])),
-        features=pd.concat([pd.DataFrame(index=["AAA-none"]), cells.features]),
-    )
-    assert content_hash(wider) == content_hash(cells)
-
-
-def test_content_hash_sees_a_count_a_name_and_a_cell(small):
-    cells = to_cells(small)
-    counts = cells.counts.copy()
-    counts.data[1000] += 1
-    renamed = cells.features.rename(index={cells.features.index[3]: "OTHER"})
-    changed = [
-        replace(cells, counts=counts),
-        replace(cells, features=renamed),
-        replace(cells, obs=cells.obs.rename(index={cells.obs.index[0]: "other"})),
-        cells.select(np.arange(1, len(cells))),
-        # the same numbers in another cell
-        replace(cells, counts=cells.counts[[1, 0, *range(2, len(cells))]]),
-    ]
-    hashes = {content_hash(cells), *map(content_hash, changed)}
-    assert len(hashes) == 6
-
-
-def test_content_hash_leaves_its_input_alone(small):
-    cells = to_cells(small)
-    twice = replace(
-        cells,
-        features=cells.features.rename(index={cells.features.index[1]: cells.features.index[0]}),
-    )
-    before = twice.counts.copy()
-    content_hash(twice)
-    assert np.array_equal(twice.counts.indptr, before.indptr)
-    assert np.array_equal(twice.counts.data, before.data)

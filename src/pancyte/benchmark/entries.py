@@ -102,15 +102,15 @@ def has_seen(method: Method, split: Split) -> bool:
     whatever the name. If it was trained on another part of a dataset of this name they count
     as seen too, unless that part is exactly what the split leaves to learn from.
     """
-    from pancyte.corpus.datasets import content_hash
+    from pancyte.corpus.canonical import content_hash
 
     shown = getattr(method, "trained_on", [])
     if not shown:
         return False
-    asked = split.dataset.asked
+    asked, known = split.dataset.asked, split.dataset.fingerprints
     rest = np.setdiff1d(np.arange(len(asked)), split.query_rows)
-    seen = {split.dataset.hashes[-1], content_hash(asked.select(split.query_rows))}
-    unseen = content_hash(asked.select(rest))
+    seen = {split.dataset.hashes[-1], content_hash(known[split.query_rows])}
+    unseen = content_hash(known[rest])
     return any(
         item.get("content_hash") in seen
         or (item.get("name") == asked.name and item.get("content_hash") != unseen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -11,6 +12,9 @@ from scipy.sparse import csr_matrix
 
 from pancyte.corpus.identity import SPECIES, genes, resolve
 from pancyte.corpus.naming import clean, genomes_of, organism
+
+if TYPE_CHECKING:
+    from pancyte.shapes import Cells
 
 MIXED = "mixed"
 
@@ -81,17 +85,40 @@ def _mixed(value: np.uint64) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def _hashes(offsets: np.ndarray, ids: np.ndarray, bits: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def _hash(key: np.uint64, count: float) -> np.uint64:
+    bits = np.uint64(np.float32(count).view(np.uint32))
+    return _mixed(key ^ _mixed(bits + np.uint64(1)))
+
+
+@numba.njit(cache=True, nogil=True)
+def _hashes(
+    offsets: np.ndarray, ids: np.ndarray, counts: np.ndarray, keys: np.ndarray, shared: np.ndarray
+) -> np.ndarray:
     found = np.empty(len(offsets) - 1, np.uint64)
+    sums = np.zeros(shared.max() + 1 if len(shared) else 0)
+    key_of = np.zeros(len(sums), np.uint64)
+    for feature in range(len(shared)):
+        if shared[feature] >= 0:
+            key_of[shared[feature]] = keys[feature]
     for row in range(len(found)):
         total = np.uint64(0)
         for at in range(offsets[row], offsets[row + 1]):
-            total += _mixed(keys[ids[at]] ^ _mixed(np.uint64(bits[at]) + np.uint64(1)))
+            feature = ids[at]
+            if shared[feature] >= 0:
+                sums[shared[feature]] += counts[at]
+            else:
+                total += _hash(keys[feature], counts[at])
+        for gene in range(len(sums)):
+            if sums[gene]:
+                total += _hash(key_of[gene], sums[gene])
+                sums[gene] = 0.0
         found[row] = _mixed(total)
     return found
 
 
-def cell_hashes(counts: csr_matrix, keys: np.ndarray) -> np.ndarray:
+def cell_hashes(
+    counts: csr_matrix, keys: np.ndarray, columns: np.ndarray | None = None
+) -> np.ndarray:
     """Fingerprint each cell by its genes and counts, whatever their order and storage.
 
     Parameters
@@ -99,14 +126,36 @@ def cell_hashes(counts: csr_matrix, keys: np.ndarray) -> np.ndarray:
     counts
         (cells, features), no feature twice in a row and no stored zeros.
     keys
-        What `feature_keys` gives for the features' canonical names.
+        What `feature_keys` gives for the genes' canonical names.
+    columns
+        For each feature the row of its gene, as `canonical` gives it; counts of features that
+        share one are added up. Without it, features are the genes.
 
     Returns
     -------
     (cells,) uint64. Two different cells of a corpus of 10⁸ share one with probability 0.0003.
     """
-    bits = counts.data.astype(np.float32).view(np.uint32)
-    return _hashes(counts.indptr, counts.indices, bits, keys)
+    columns = np.arange(counts.shape[1]) if columns is None else columns
+    several = np.bincount(columns, minlength=len(keys)) > 1
+    number = np.where(several, np.cumsum(several) - 1, -1)
+    return _hashes(counts.indptr, counts.indices, counts.data, keys[columns], number[columns])
+
+
+def fingerprints(cells: Cells) -> np.ndarray:
+    """Fingerprint cells so that the same cell in another file has the same one.
+
+    Returns
+    -------
+    (cells,) uint64, of the counts under canonical gene names; names of cells do not enter.
+    """
+    table, columns = canonical(cells.features, species_among(cells))
+    return cell_hashes(cells.counts, feature_keys(table.index), columns)
+
+
+def species_among(cells: Cells) -> str:
+    """Return the species of cells, ``"mixed"`` if there are several."""
+    kinds = cells.context["species"].unique() if "species" in cells.context else ["unknown"]
+    return str(kinds[0]) if len(kinds) == 1 else MIXED
 
 
 def content_hash(hashes: np.ndarray) -> str:

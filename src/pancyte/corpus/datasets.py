@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-from scipy.sparse import csr_matrix
 
 from pancyte import files, registry
 from pancyte._settings import settings
@@ -18,8 +14,6 @@ from pancyte.errors import IntegrityError, MissingError
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-    from pancyte.shapes import Cells
 
 SHIPPED = Path(__file__).parent / "demo"
 
@@ -134,45 +128,3 @@ def load_dataset(name: str) -> AnnData:
         If its file is not what it should be.
     """
     return registry.get("datasets", name).load()
-
-
-def content_hash(cells: Cells) -> str:
-    """Hash what was measured, to tell whether two sets of cells are the same.
-
-    The SHA-256 of the names of cells and detected genes with their counts: it does not depend
-    on the order of cells or genes, on genes without counts, or on how numbers are stored, and
-    changes with any count or name.
-
-    Parameters
-    ----------
-    cells
-        Any cells.
-
-    Returns
-    -------
-    64 hexadecimal digits.
-    """
-    given = np.asarray(cells.features.index.astype(str), dtype=object)
-    names, column = np.unique(given, return_inverse=True)
-    measured = cells.counts
-    counts = csr_matrix(
-        (measured.data.astype(np.float64), column[measured.indices], measured.indptr.copy()),
-        shape=(len(cells), len(names)),
-    )
-    counts.sum_duplicates()
-    counts.eliminate_zeros()
-    detected = counts.getnnz(axis=0) > 0
-    position = (np.cumsum(detected) - 1).astype("<i8")
-    indices, data = position[counts.indices], counts.data.astype("<f8")
-    rows = [
-        hashlib.sha256(
-            name.encode() + b"\0" + indices[a:b].tobytes() + data[a:b].tobytes()
-        ).digest()
-        for name, a, b in zip(
-            cells.obs.index.astype(str), counts.indptr[:-1], counts.indptr[1:], strict=True
-        )
-    ]
-    whole = hashlib.sha256("\n".join(names[detected]).encode())
-    for row in sorted(rows):
-        whole.update(row)
-    return whole.hexdigest()

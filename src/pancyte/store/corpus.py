@@ -14,7 +14,14 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from pancyte import files
-from pancyte.corpus.canonical import canonical, cell_hashes, content_hash, feature_keys, project
+from pancyte.corpus.canonical import (
+    canonical,
+    cell_hashes,
+    content_hash,
+    feature_keys,
+    project,
+    species_among,
+)
 from pancyte.corpus.identity import orthologs
 from pancyte.errors import InputError, IntegrityError, MissingError
 from pancyte.store.part import Part, in_memory, open_part
@@ -76,8 +83,7 @@ class Corpus:
         """Make a corpus of cells that are in memory."""
         parts = []
         for cells in sets:
-            kinds = cells.context["species"].unique() if "species" in cells.context else ["unknown"]
-            species = str(kinds[0]) if len(kinds) == 1 else "mixed"
+            species = species_among(cells)
             table, columns = canonical(cells.features, species)
             counts = project(cells.counts, columns, len(table))
             hashes = cell_hashes(counts, feature_keys(table.index))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pancyte import registry
+from pancyte.corpus.canonical import species_among
 from pancyte.corpus.cells import context_of, to_cells
 from pancyte.corpus.counts import canonical, locate, require_counts
 from pancyte.corpus.datasets import load_dataset
@@ -103,9 +104,6 @@ def name_of(path: Path) -> str:
 
 
 def _in_memory(cells: Cells) -> Rows:
-    species = cells.context["species"] if "species" in cells.context else pd.Series(["unknown"])
-    kinds = species.unique()
-
     def slabs() -> Iterator[Cells]:
         for start in range(0, len(cells), SLAB):
             yield cells.select(np.arange(start, min(start + SLAB, len(cells))))
@@ -113,7 +111,7 @@ def _in_memory(cells: Cells) -> Rows:
     return Rows(
         cells.name,
         cells.features,
-        str(kinds[0]) if len(kinds) == 1 else "mixed",
+        species_among(cells),
         len(cells),
         slabs,
     )
@@ -133,8 +131,7 @@ def _streamed(path: Path, layer: str | None) -> Rows | None:
     place = require_counts(head, located)
     kept = _genes(head.raw.var if place == "raw" else head.var)
     cells = to_cells(_only(head, place, kept), name=name_of(path))
-    known = cells.context["species"].unique()
-    species = str(known[0]) if len(known) == 1 else "mixed"
+    species = species_among(cells)
     pattern = replace(cells, context=pd.DataFrame())
     slabs = partial(_slabs, path, place, located.values.kind, kept, pattern, species)
     return Rows(cells.name, cells.features, species, total, slabs)

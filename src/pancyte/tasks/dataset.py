@@ -71,10 +71,18 @@ class Dataset:
     @cached_property
     def hashes(self) -> tuple[str, ...]:
         """Hash of the content of `cells` and, if there is one, of `query`."""
-        from pancyte.corpus.datasets import content_hash
+        from pancyte.corpus.canonical import content_hash, fingerprints
 
-        parts = (self.cells,) if self.query is None else (self.cells, self.query)
-        return tuple(map(content_hash, parts))
+        if self.query is None:
+            return (content_hash(self.fingerprints),)
+        return content_hash(fingerprints(self.cells)), content_hash(self.fingerprints)
+
+    @cached_property
+    def fingerprints(self) -> np.ndarray:
+        """Fingerprint of each cell that may be asked about, (cells,) uint64."""
+        from pancyte.corpus.canonical import fingerprints
+
+        return fingerprints(self.asked)
 
     @property
     def revision(self) -> str:
