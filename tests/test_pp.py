@@ -136,6 +136,19 @@ def test_an_unknown_species_is_asked_for(few):
     assert adata.var_names.tolist() == ["ENSG00000115263", "ENSG00000254647"]
 
 
+def test_positions_do_not_depend_on_the_naming(few):
+    placed = pan.pp.gene_positions(few, copy=True)
+    assert "chromosome" not in few.var
+    by_id = few.copy()
+    by_id.var_names = few.var["ensembl_id"].to_numpy()
+    pan.pp.gene_positions(by_id)
+    both = placed.var["chromosome"].notna().to_numpy() & by_id.var["chromosome"].notna().to_numpy()
+    assert both.mean() > 0.8
+    same = placed.var["start"].to_numpy()[both] == by_id.var["start"].to_numpy()[both]
+    assert same.mean() > 0.99
+    assert placed.var.loc["GCG", ["chromosome", "start"]].tolist() == ["chr2", 162_142_873]
+
+
 @pytest.mark.parametrize("ids", [False, True])
 def test_human_to_mouse_and_back(few, ids):
     if ids:

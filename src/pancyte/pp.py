@@ -86,6 +86,45 @@ def map_genes(
     return adata if copy else None
 
 
+def gene_positions(
+    adata: AnnData, *, species: str | None = None, copy: bool = False
+) -> AnnData | None:
+    """Add where on the genome each gene is, as tools for copy-number changes need it.
+
+    Parameters
+    ----------
+    adata
+        Human or mouse cells, genes named by symbol or Ensembl id. Changed in place unless `copy`.
+    species
+        ``"human"`` (positions of GRCh38) or ``"mouse"`` (GRCm38, also called mm10); told from the
+        names if not given.
+    copy
+        Return a changed copy instead.
+
+    Returns
+    -------
+    None, or the copy, with ``.var["chromosome"]`` (``"chr1"`` …, missing if not known), and
+    ``.var["start"]`` and ``.var["end"]`` in bases, missing likewise.
+
+    Raises
+    ------
+    InputError
+        If the species is neither human nor mouse.
+    """
+    from pancyte.corpus.identity import positions
+    from pancyte.corpus.notices import tell
+
+    adata = adata.copy() if copy else adata
+    species = _species(adata, species)
+    found = positions(adata.var_names, species)
+    known = (found["chromosome"] != "").to_numpy()
+    adata.var["chromosome"] = found["chromosome"].where(known).astype("category").array
+    for column in ("start", "end"):
+        adata.var[column] = found[column].array
+    tell(f"{known.mean():.1%} of {len(known):,} genes have a position.")
+    return adata if copy else None
+
+
 def to_species(
     adata: AnnData, species: Literal["human", "mouse"], *, copy: bool = False
 ) -> AnnData | None:
