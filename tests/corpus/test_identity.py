@@ -121,7 +121,7 @@ def test_most_protein_coding_genes_have_a_position(species, chromosomes, share):
     assert known[table["biotype"] == "protein_coding"].mean() > share
     assert table.loc[known, "chromosome"].nunique() == chromosomes
     start, end = (pd.to_numeric(table.loc[known, key]) for key in ("start", "end"))
-    assert (0 < start).all()
+    assert (start > 0).all()
     assert (start <= end).all()
 
 

@@ -87,9 +87,9 @@ def positions(names: Iterable[object], species: str) -> pd.DataFrame:
 
     Returns
     -------
-    One row per name, indexed by it: ``chromosome``, ``"chr1"`` …, ``""`` if not known; ``start`` and
-    ``end``, the first base of a chromosome being 1, as integers that may be missing. Genes of the
-    mitochondria and of unplaced scaffolds are not known.
+    One row per name, indexed by it: ``chromosome``, ``"chr1"`` …, ``""`` if not known; ``start``
+    and ``end``, the first base of a chromosome being 1, as integers that may be missing. Genes of
+    the mitochondria and of unplaced scaffolds are not known.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def resolve(names: Iterable[object], species: str, to: Name) -> pd.DataFrame:
         itself = plain.str.contains(_IDS[species], regex=True)
         found["target"] = np.where(itself, plain, found["target"])
         found.loc[itself, ["how", "candidates"]] = ["exact", ""]
-    changed = plain.to_numpy() != given.to_numpy()
+    changed = plain.to_numpy() != given.astype(str).to_numpy()
     found.loc[changed & (found["how"].to_numpy() == "exact"), "how"] = "stripped"
     return found
 
