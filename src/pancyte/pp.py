@@ -3,33 +3,137 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pancyte.errors import InputError, UsageError
+from pancyte._settings import settings
+from pancyte.errors import InputError, MissingError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from pancyte.corpus.checks import Findings
+    from pancyte.corpus.findings import Coverage, Findings
 
 UNS_KEY = "pancyte"
 
 
-def check(adata: AnnData) -> Findings:
-    """Say what cells hold: species, gene names, where the counts are, labels and batches.
+def check(
+    adata: AnnData, *, models: Sequence[str | Path] | None = None, batch_key: str | None = None
+) -> Findings:
+    """Say what cells hold: species, gene names, where the counts are, and which models fit.
+
+    Parameters
+    ----------
+    adata
+        Any AnnData in memory; not changed.
+    models
+        Model folders to compare the genes with; the installed models if not given.
+    batch_key
+        Column of ``obs`` to verify as a technical batch.
 
     Returns
     -------
     What was found; ``.line()`` and ``.report()`` are for people, ``.as_dict()`` for machines.
-    """
-    from pancyte.corpus.checks import inspect
 
-    return inspect(adata)
+    Raises
+    ------
+    InputError
+        If there are no cells or genes, or `batch_key` is missing, incomplete or has one value only.
+    MissingError
+        If one of `models` is not a model folder.
+    """
+    from pancyte.corpus.checks import inspect, require_batches
+
+    found = inspect(adata)
+    if batch_key is not None:
+        require_batches(adata.obs, batch_key)
+    folders = installed_models() if models is None else [Path(model) for model in models]
+    return replace(found, coverage=_coverage(adata, folders, found.counts_in is not None))
+
+
+def installed_models() -> list[Path]:
+    """List the model folders in ``models`` of the cache folder, sorted by name."""
+    return sorted(config.parent for config in settings.cache_dir.glob("models/*/config.json"))
+
+
+def _coverage(adata: AnnData, folders: Sequence[Path], counted: bool) -> tuple[Coverage, ...]:
+    from pancyte.corpus.cells import any_cells
+    from pancyte.corpus.genes import coverage
+
+    if not folders:
+        return ()
+    cells = any_cells(adata)
+    fits = [coverage(cells, *_model(folder)) for folder in folders]
+    return tuple(fits if counted else (replace(fit, counts=None) for fit in fits))
+
+
+def _model(folder: Path) -> tuple[str, pd.DataFrame, str]:
+    """Read a model's name, features and species, without its weights or torch."""
+    from pancyte.tokenizers.vocabulary import Vocabulary
+
+    try:
+        card = json.loads((folder / "config.json").read_text("utf-8"))["card"]
+        species = " and ".join(card["species"]) or "unknown"
+        return card["name"], Vocabulary.load(folder / "vocabulary.tsv").table, species
+    except (OSError, ValueError, KeyError) as error:
+        raise MissingError(
+            f"{folder} is not a model folder: {error}.",
+            fix="Give a folder written by `pancyte pretrain`.",
+        ) from None
+
+
+def log_normalise(
+    adata: AnnData,
+    *,
+    target_sum: float = 1e4,
+    layer: str | None = None,
+    key_added: str = "log1p",
+    copy: bool = False,
+) -> AnnData | None:
+    """Add logged values of one depth, from counts or from values that were normalised already.
+
+    Counts win wherever they are. Values normalised to another total are rescaled, and logged ones
+    are never logged twice. X stays as it is.
+
+    Parameters
+    ----------
+    adata
+        Cells. Changed in place unless `copy`.
+    target_sum
+        Total per cell before the logarithm.
+    layer
+        Where to look, instead of X, the layers and raw.
+    key_added
+        Layer to write.
+    copy
+        Return a changed copy instead.
+
+    Returns
+    -------
+    None, or the copy, with ``.layers[key_added]``: log(1 + x), (cells, genes) float32.
+
+    Raises
+    ------
+    InputError
+        If there are neither counts nor values of a known total per cell.
+    """
+    from pancyte.corpus.logged import log_normalised
+    from pancyte.corpus.notices import tell
+
+    _history(adata)
+    adata = adata.copy() if copy else adata
+    values, done = log_normalised(adata, target_sum, layer=layer)
+    adata.layers[key_added] = values
+    _record(adata, "log_normalise", key=key_added, target_sum=target_sum, done=done)
+    tell(done)
+    return adata if copy else None
 
 
 def map_genes(

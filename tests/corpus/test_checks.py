@@ -20,10 +20,11 @@ def test_findings_of_the_demo(pancreas):
     assert (found.cells, found.genes) == (3274, 21380)
     assert (found.species, found.naming, found.counts_in) == ("human", "symbol", "X")
     assert found.other_names == {"ensembl_id": "ensembl_id"}
-    assert found.labels == ("cell_type",)
-    assert found.batches[:2] == ("study", "donor")
+    assert found.labels == {"cell_type": 9}
+    assert list(found.batches.items())[:2] == [("study", 4), ("donor", 20)]
     assert found.notices == ()
-    assert found.report() == [found.line()]
+    assert found.would == "read the counts in X"
+    assert found.zeros == pytest.approx((pancreas.X.toarray() == 0).mean())
     told = json.loads(json.dumps(found.as_dict()))
     assert told["schema"] == 1
     assert told["species"] == "human"
