@@ -57,7 +57,9 @@ def any_cells(adata: AnnData, *, name: str = "cells") -> Cells:
     cells = _cells_at(adata, found.place or next(iter(found.tried)), name)
     if found.place is not None:
         return cells
-    return replace(cells, counts=(cells.counts != 0).astype(np.float32))
+    counts = cells.counts.copy()
+    counts.data[:] = 1
+    return replace(cells, counts=counts)
 
 
 def _cells_at(adata: AnnData, place: str, name: str) -> Cells:

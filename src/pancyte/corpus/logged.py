@@ -60,9 +60,9 @@ def log_normalised(
         )
     values = found.tried[place]
     matrix = csr_matrix(matrix_at(adata, place), dtype=np.float64, copy=True)
-    if values.target_sum is not None and abs(values.target_sum / target_sum - 1) < SAME:
-        if values.logarithm == "log1p":
-            return matrix.astype(np.float32), f"{place} is {values.words} already: taken as it is."
+    same = values.target_sum is not None and abs(values.target_sum / target_sum - 1) < SAME
+    if same and values.logarithm == "log1p":
+        return matrix.astype(np.float32), f"{place} is {values.words} already: taken as it is."
     return _brought(matrix, values, target_sum), (
         f"{place} holds {values.words}; a copy was brought to {target_sum:,.0f} per cell and log1p."
     )
