@@ -85,14 +85,6 @@ def test_no_counts(small, spoil, said):
         counts_of(small)
 
 
-def test_missing_values_are_located(small):
-    small.X = small.X.astype(np.float32).toarray()
-    small.X[12, 34] = np.nan
-    cell, gene = small.obs_names[12], small.var_names[34]
-    with pytest.raises(InputError, match=f"1 NaN .*the first in cell '{cell}', gene '{gene}'"):
-        counts_of(small)
-
-
 def test_notices(small):
     dense = small.X.toarray()
     dense[[3, 8]] = 0
@@ -158,11 +150,3 @@ def test_species_by_declaration(small):
 def test_species_of_real_data(data_dir, name, species, naming):
     found = inspect(load_dataset(name))
     assert (found.species, found.naming, found.counts_in) == (species, naming, "X")
-
-
-def test_scaled_data_with_normalised_raw(data_dir):
-    from pancyte.corpus.read import load_h5ad
-
-    real = load_h5ad(data_dir / "pbmc68k_reduced" / "10x_pbmc68k_reduced.h5ad")
-    with pytest.raises(InputError, match=r"X holds negative values.*raw holds .*log"):
-        counts_of(real)

@@ -24,6 +24,7 @@ from pancyte.corpus.write import prepare_obs, write_h5ad
 from pancyte.errors import InputError
 from pancyte.models.card import Card
 from pancyte.models.model import Model
+from pancyte.tasks.dataset import Dataset
 from pancyte.tokenizers.continuous import ContinuousTokenizer
 from tests.corpus.accidents import (
     as_anndata_06,
@@ -221,6 +222,25 @@ def test_16_mouse_cells_on_a_human_model_are_refused(data_dir, small, model, nam
     assert "X_tiny" not in mouse.obsm
     assert "pancyte_label" not in mouse.obs
     pan.tl.embed(pan.pp.to_species(mouse, "human", copy=True), model)
+
+
+def test_16_mouse_cells_in_a_benchmark_are_a_failure_and_not_a_score(data_dir, small, model):
+    mouse = load_dataset("baron-mouse")[::10].copy()
+    asked = Dataset(to_cells(small), label_key="cell_type", query=to_cells(mouse, name="mouse"))
+    results = pan.benchmark([model], tasks=["annotation"], datasets=[asked], seeds=[0])
+    rows = results.table[results.table["method"] == "tiny"]
+    assert results.failed
+    assert rows["value"].isna().all()
+    assert rows["error"].str.contains(r"\(mouse\) are in the model's .*\(human\).*to_species").all()
+
+
+def test_16_a_species_that_shares_symbols_is_told(data_dir, model, said):
+    chicken = load_dataset("chicken-embryo")[:50].copy()
+    pan.tl.embed(chicken, model)
+    told = said()
+    assert "(chicken) are in the model's vocabulary" in told
+    assert "(human)" in told
+    assert "results may be poor" in told
 
 
 def test_17_two_references_in_one_file_are_asked_about(data_dir, model):

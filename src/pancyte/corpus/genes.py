@@ -192,8 +192,6 @@ def check_overlap(
             f"Gene names were mapped by the gene table: {overlap.shared:,} of {overlap.detected:,} "
             f"detected genes ({overlap.shared / overlap.detected:.1%}) are in the vocabulary."
         )
-    if overlap.fraction >= WARN_BELOW and species is None:
-        return overlap
     ours, theirs = guess_species(cells.features), species or guess_species(vocabulary)
     differ = "unknown" not in (ours, theirs) and ours != theirs
     share = (
