@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pancyte._settings import settings
-from pancyte.errors import InputError, MissingError, UsageError
+from pancyte.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from anndata import AnnData
 
@@ -34,7 +34,8 @@ def check(
     adata
         Any AnnData in memory; not changed.
     models
-        Model folders to compare the genes with; the installed models if not given.
+        Model folders to compare the genes with; those in ``settings.cache_dir / "models"`` if not
+        given.
     batch_key
         Column of ``obs`` to verify as a technical batch.
 
@@ -54,39 +55,22 @@ def check(
     found = inspect(adata)
     if batch_key is not None:
         require_batches(adata.obs, batch_key)
-    folders = installed_models() if models is None else [Path(model) for model in models]
-    return replace(found, coverage=_coverage(adata, folders, found.counts_in is not None))
+    return replace(found, coverage=_coverage(adata, models, found.counts_in is not None))
 
 
-def installed_models() -> list[Path]:
-    """List the model folders in ``models`` of the cache folder, sorted by name."""
-    return sorted(config.parent for config in settings.cache_dir.glob("models/*/config.json"))
-
-
-def _coverage(adata: AnnData, folders: Sequence[Path], counted: bool) -> tuple[Coverage, ...]:
+def _coverage(
+    adata: AnnData, models: Sequence[str | Path] | None, counted: bool
+) -> tuple[Coverage, ...]:
     from pancyte.corpus.cells import any_cells
     from pancyte.corpus.genes import coverage
+    from pancyte.models.installed import installed, known_genes
 
+    folders = installed() if models is None else models
     if not folders:
         return ()
     cells = any_cells(adata)
-    fits = [coverage(cells, *_model(folder)) for folder in folders]
+    fits = [coverage(cells, *known_genes(folder)) for folder in folders]
     return tuple(fits if counted else (replace(fit, counts=None) for fit in fits))
-
-
-def _model(folder: Path) -> tuple[str, pd.DataFrame, str]:
-    """Read a model's name, features and species, without its weights or torch."""
-    from pancyte.tokenizers.vocabulary import Vocabulary
-
-    try:
-        card = json.loads((folder / "config.json").read_text("utf-8"))["card"]
-        species = " and ".join(card["species"]) or "unknown"
-        return card["name"], Vocabulary.load(folder / "vocabulary.tsv").table, species
-    except (OSError, ValueError, KeyError) as error:
-        raise MissingError(
-            f"{folder} is not a model folder: {error}.",
-            fix="Give a folder written by `pancyte pretrain`.",
-        ) from None
 
 
 def log_normalise(

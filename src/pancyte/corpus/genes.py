@@ -14,6 +14,7 @@ from pancyte.corpus.findings import Coverage
 from pancyte.corpus.identity import SPECIES, resolve
 from pancyte.corpus.naming import clean, genomes_of, guess_species, is_text
 from pancyte.corpus.notices import tell
+from pancyte.corpus.rename import ORIGINAL
 from pancyte.errors import InputError
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def _better(best: Match, other: Match) -> Match:
 
 def _namings(table: pd.DataFrame) -> Iterator[tuple[str, pd.Index]]:
     yield "index", clean(table.index)
-    for column in table.columns:
+    # What genes were called before they were mapped is history, and maybe of another species
+    for column in table.columns.difference([ORIGINAL], sort=False):
         values = table[column]
         present = values.dropna()
         if is_text(values) and len(present) and present.nunique() >= DISTINCT * len(present):
