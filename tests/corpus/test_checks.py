@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from pancyte.corpus.checks import counts_of, inspect, require_upright
 from pancyte.corpus.datasets import load_dataset
-from pancyte.corpus.naming import guess_species
+from pancyte.corpus.naming import guess_species, mangled_dates
 from pancyte.errors import InputError
 from tests.corpus.accidents import log_normalised, same_counts
 
@@ -96,6 +96,13 @@ def test_notices(small):
     assert "2 cells are empty" in said
     assert "1 gene names occur again" in said
     assert "1 gene names became dates in a spreadsheet, e.g. '2-Sep'" in said
+
+
+@pytest.mark.parametrize(
+    "date", ["2-Sep", "02-Sep", "Sep-02", "2-Sep-02", "2002-09-02", "2023-03-01 00:00:00", "1-Dec"]
+)
+def test_dates_are_recognised_and_genes_are_not(pancreas, date):
+    assert mangled_dates([*pancreas.var_names, date]) == [date]
 
 
 def test_upright_and_transposed(small):
