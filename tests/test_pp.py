@@ -209,6 +209,13 @@ def test_unclear_names_stay_and_are_told(few, capsys):
     assert "33.3% of 3 genes" in told
 
 
+def test_names_that_mean_nothing_are_refused(few):
+    adata = _named(few, few[:, ["GCG", "INS"]].X, ["14526", "16334"])
+    with pytest.raises(InputError, match=r"None of the 2 names is known as a mouse gene.*'14526'"):
+        pan.pp.map_genes(adata, to="symbol", species="mouse")
+    assert pan.pp.check(adata, models=[]).naming == "numeric"
+
+
 def test_views_are_made_real_and_the_original_is_left(few):
     view = few[:, :500]
     pan.pp.map_genes(view, to="ensembl")

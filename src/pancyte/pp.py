@@ -152,8 +152,8 @@ def map_genes(
     Raises
     ------
     InputError
-        If the species is neither human nor mouse, or if features would have to be summed and X
-        or a layer does not hold counts.
+        If the species is neither human nor mouse, if no name is known, or if features would have to
+        be summed and X or a layer does not hold counts.
     UsageError
         If `to` is neither.
     """
@@ -167,6 +167,12 @@ def map_genes(
     species = _species(adata, species)
     found = resolve(adata.var_names, species, to)
     target = found["target"].to_numpy()
+    if not target.any():
+        raise InputError(
+            f"None of the {before:,} names is known as a {species} gene: "
+            f"{list(map(str, adata.var_names[:2]))}.",
+            fix="Name them by symbol or Ensembl id; Entrez ids are known for human.",
+        )
     rename(adata, np.where(target == "", adata.var_names, target))
     how = found["how"].value_counts().sort_index().to_dict()
     _record(adata, "map_genes", to=to, species=species, how=how, summed=before - adata.n_vars)

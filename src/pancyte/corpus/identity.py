@@ -115,7 +115,7 @@ def resolve(names: Iterable[object], species: str, to: Name) -> pd.DataFrame:
     ----------
     names
         Symbols and Ensembl ids, mixed or not; versions and a reference's prefix are stripped. If
-        most are numbers, they are read as Entrez ids, which only the human table has.
+        most are numbers, they are read as Entrez ids; only the human table has those.
     species
         ``"human"`` or ``"mouse"``.
     to
@@ -132,7 +132,7 @@ def resolve(names: Iterable[object], species: str, to: Name) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If there is no table for the species, or the names are numbers and it has none.
+        If there is no table for the species.
     UsageError
         If `to` is neither.
     """
@@ -160,10 +160,7 @@ def _by_number(species: str, to: Name) -> pd.DataFrame:
     """Every Entrez id with its target."""
     table = genes(species)
     if "entrez_id" not in table:
-        raise InputError(
-            f"The genes are numbers, perhaps Entrez ids; the {species} gene table has none.",
-            fix="Name them by symbol or Ensembl id.",
-        )
+        table = table[:0].assign(entrez_id="")
     known = table[table["entrez_id"] != ""].drop_duplicates("entrez_id").set_index("entrez_id")
     how = np.where(known[COLUMN[to]] == "", "unknown", "exact")
     return pd.DataFrame({"target": known[COLUMN[to]], "how": how, "candidates": ""})
