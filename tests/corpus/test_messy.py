@@ -248,6 +248,7 @@ def test_17_two_references_in_one_file_are_asked_about(data_dir, model):
     barnyard = load_dataset("hgmm-1k")
     found = inspect(barnyard)
     assert found.species == "mixed"
+    assert found.would == "stop and ask for the genes of one reference: hg19 or mm10"
     assert "several references: hg19, mm10; use one at a time" in " ".join(found.notices)
     with pytest.raises(InputError, match=r"Choose one: .*startswith\('hg19_'\)"):
         pan.tl.embed(barnyard, model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -104,16 +104,11 @@ def inspect(adata: AnnData) -> Findings:
     found = locate(adata)
     place = found.place or next(iter(found.tried))
     features = features_of(adata, place)
-    matrix = canonical(matrix_at(adata, place))
-    single = len(naming.genomes_of(features.index)) < 2
-    names = naming.clean(features.index) if single else features.index
-    empty = int((np.diff(matrix.indptr) == 0).sum())
-    duplicates = int(names[names != ""].duplicated().sum())
-    cells = int(adata.obs_names.duplicated().sum())
+    genomes = naming.genomes_of(features.index)
+    numbers = _numbers(adata, place, features.index if len(genomes) > 1 else None)
     return Findings(
         cells=adata.n_obs,
         genes=len(features),
-        zeros=1 - matrix.nnz / (matrix.shape[0] * matrix.shape[1]),
         species=species_of(adata, features),
         naming=naming.naming_of(features.index),
         other_names=naming.other_names(features),
@@ -123,41 +118,50 @@ def inspect(adata: AnnData) -> Findings:
         matrices={place: values.words for place, values in found.tried.items()},
         labels=_levels(adata.obs, label_columns(adata.obs)),
         batches=_levels(adata.obs, batch_columns(adata.obs)),
-        empty_cells=empty,
-        empty_genes=len(features) - len(np.unique(matrix.indices)),
-        duplicate_genes=duplicates,
-        duplicate_cells=cells,
-        notices=tuple(_notices(found, features.index, empty, duplicates, cells)),
-        would=_would(adata, found),
+        notices=tuple(_notices(found, features.index, numbers)),
+        would=_would(adata, found, genomes),
+        **numbers,
     )
+
+
+def _numbers(adata: AnnData, place: str, names: pd.Index | None) -> dict[str, Any]:
+    matrix = canonical(matrix_at(adata, place))
+    names = naming.clean(features_of(adata, place).index) if names is None else names
+    return {
+        "zeros": 1 - matrix.nnz / (matrix.shape[0] * matrix.shape[1]),
+        "empty_cells": int((matrix.getnnz(axis=1) == 0).sum()),
+        "empty_genes": int((matrix.getnnz(axis=0) == 0).sum()),
+        "duplicate_genes": int(names[names != ""].duplicated().sum()),
+        "duplicate_cells": int(adata.obs_names.duplicated().sum()),
+    }
 
 
 def _levels(obs: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, int]:
     return {column: int(obs[column].nunique()) for column in columns}
 
 
-def _would(adata: AnnData, found: Located) -> str:
+def _would(adata: AnnData, found: Located, genomes: list[str]) -> str:
+    if len(genomes) > 1:
+        return f"stop and ask for the genes of one reference: {' or '.join(genomes)}"
     try:
         return f"read the counts in {require_counts(adata, found)}"
     except InputError as error:
         return f"stop where counts are needed. {error.fix}"
 
 
-def _notices(
-    found: Located, names: pd.Index, empty: int, duplicates: int, cells: int
-) -> Iterator[str]:
+def _notices(found: Located, names: pd.Index, numbers: dict[str, Any]) -> Iterator[str]:
     for place, values in found.tried.items():
         if found.place is not None and place != found.place:
             yield f"{place} holds {values.words}; the counts in {found.place} are used."
     if found.values.kind == "float counts":
         yield "The counts have fractions, as after removal of ambient RNA; used as they are."
-    if empty:
+    if empty := numbers["empty_cells"]:
         yield f"{empty:,} cells are empty; they are kept and cannot be labelled."
     if versions := naming.versions_of(names):
         yield f"Gene ids carry versions, e.g. {versions!r}; they are stripped before matching."
-    if duplicates:
+    if duplicates := numbers["duplicate_genes"]:
         yield f"{duplicates:,} gene names occur again; matching adds up their counts."
-    if cells:
+    if cells := numbers["duplicate_cells"]:
         yield f"{cells:,} cell names occur again."
     if naming.naming_of(names) == "numeric":
         yield "Genes are named by numbers, perhaps Entrez; models know symbols and Ensembl ids."
