@@ -1,123 +1,17 @@
-"""Preparation: find out what an AnnData holds, and give its genes the names that are needed."""
+"""Genes by the names, or in the species, that are needed, and where they are."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pancyte.errors import InputError, UsageError
+from pancyte.pp.history import history_of, record
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
     from anndata import AnnData
-
-    from pancyte.corpus.findings import Coverage, Findings
-
-UNS_KEY = "pancyte"
-
-
-def check(
-    adata: AnnData, *, models: Sequence[str | Path] | None = None, batch_key: str | None = None
-) -> Findings:
-    """Say what cells hold: species, gene names, where the counts are, and which models fit.
-
-    Parameters
-    ----------
-    adata
-        Any AnnData in memory; not changed.
-    models
-        Model folders to compare the genes with; those in ``settings.cache_dir / "models"`` if not
-        given.
-    batch_key
-        Column of ``obs`` to verify as a technical batch.
-
-    Returns
-    -------
-    What was found; ``.line()`` and ``.report()`` are for people, ``.as_dict()`` for machines.
-
-    Raises
-    ------
-    InputError
-        If there are no cells or genes, or `batch_key` is missing, incomplete or has one value only.
-    MissingError
-        If one of `models` is not a model folder.
-    """
-    from pancyte.corpus.checks import inspect, require_batches
-
-    found = inspect(adata)
-    if batch_key is not None:
-        require_batches(adata.obs, batch_key)
-    return replace(found, coverage=_coverage(adata, models, found.counts_in is not None))
-
-
-def _coverage(
-    adata: AnnData, models: Sequence[str | Path] | None, counted: bool
-) -> tuple[Coverage, ...]:
-    from pancyte.corpus.cells import any_cells
-    from pancyte.corpus.genes import coverage
-    from pancyte.models.installed import installed, known_genes
-
-    folders = installed() if models is None else models
-    if not folders:
-        return ()
-    cells = any_cells(adata)
-    fits = [coverage(cells, *known_genes(folder)) for folder in folders]
-    return tuple(fits if counted else (replace(fit, counts=None) for fit in fits))
-
-
-def log_normalise(
-    adata: AnnData,
-    *,
-    target_sum: float = 1e4,
-    layer: str | None = None,
-    key_added: str = "log1p",
-    copy: bool = False,
-) -> AnnData | None:
-    """Add logged values of one depth, from counts or from values that were normalised already.
-
-    Counts win wherever they are. Values normalised to another total are rescaled, and logged ones
-    are never logged twice. X stays as it is.
-
-    Parameters
-    ----------
-    adata
-        Cells. Changed in place unless `copy`.
-    target_sum
-        Total per cell before the logarithm.
-    layer
-        Where to look, instead of X, the layers and raw.
-    key_added
-        Layer to write.
-    copy
-        Return a changed copy instead.
-
-    Returns
-    -------
-    None, or the copy, with ``.layers[key_added]``: log(1 + x), (cells, genes) float32.
-
-    Raises
-    ------
-    InputError
-        If there are neither counts nor values of a known total per cell.
-    """
-    from pancyte.corpus.logged import log_normalised
-    from pancyte.corpus.notices import tell
-
-    _history(adata)
-    adata = adata.copy() if copy else adata
-    values, done = log_normalised(adata, target_sum, layer=layer)
-    adata.layers[key_added] = values
-    _record(adata, "log_normalise", key=key_added, target_sum=target_sum, done=done)
-    tell(done)
-    return adata if copy else None
 
 
 def map_genes(
@@ -161,7 +55,7 @@ def map_genes(
     from pancyte.corpus.notices import tell
     from pancyte.corpus.rename import rename
 
-    _history(adata)
+    history_of(adata)
     adata = adata.copy() if copy else adata
     before = adata.n_vars
     species = _species(adata, species)
@@ -175,7 +69,7 @@ def map_genes(
         )
     rename(adata, np.where(target == "", adata.var_names, target))
     how = found["how"].value_counts().sort_index().to_dict()
-    _record(adata, "map_genes", to=to, species=species, how=how, summed=before - adata.n_vars)
+    record(adata, "map_genes", to=to, species=species, how=how, summed=before - adata.n_vars)
     tell(_summary(found, to, before - adata.n_vars))
     return adata if copy else None
 
@@ -253,7 +147,7 @@ def to_species(
     from pancyte.corpus.notices import tell
     from pancyte.corpus.rename import ORIGINAL, rename, require_counts
 
-    _history(adata)
+    history_of(adata)
     if species not in SPECIES:
         raise UsageError(f"There are no orthologs for {species!r}.", fix="Use human or mouse.")
     source = _species(adata, None)
@@ -281,7 +175,7 @@ def to_species(
         adata.var.insert(0, "ensembl_id", adata.var_names.to_numpy())
         adata.var_names = np.where(partners == "", partners.index, partners)
     dropped = int((~kept).sum())
-    _record(adata, "to_species", source=source, species=species, dropped=dropped)
+    record(adata, "to_species", source=source, species=species, dropped=dropped)
     tell(
         f"{kept.sum():,} of {len(kept):,} {source} genes have a one-to-one {species} ortholog; "
         f"the other {dropped:,} are dropped."
@@ -317,17 +211,3 @@ def _summary(found: pd.DataFrame, to: str, summed: int) -> str:
 
 
 _SAID = {"ensembl": "an Ensembl id", "symbol": "a current symbol"}
-
-
-def _history(adata: AnnData) -> list[Any]:
-    history = adata.uns.get(UNS_KEY, "[]")
-    if not isinstance(history, str):
-        raise UsageError(f".uns[{UNS_KEY!r}] is taken by something else.", fix="Rename it.")
-    return list(json.loads(history))
-
-
-def _record(adata: AnnData, verb: str, **how: Any) -> None:
-    # The list that tl.history reads
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = {"verb": verb, **how, "pancyte": version("pancyte"), "date": date}
-    adata.uns[UNS_KEY] = json.dumps([*_history(adata), entry])
