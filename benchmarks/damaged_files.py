@@ -26,6 +26,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import anndata
 import h5py
 import numpy as np
 import pandas as pd
@@ -57,21 +58,18 @@ def real_cells() -> AnnData:
     return adata
 
 
-def h5ad(adata: AnnData, folder: Path) -> list[Path]:
+def h5ad(adata: AnnData, folder: Path) -> None:
     adata.write_h5ad(folder / "plain.h5ad")
     adata.write_h5ad(folder / "packed.h5ad", compression="gzip")
-    return [folder / "plain.h5ad", folder / "packed.h5ad"]
 
 
-def tenx_h5(adata: AnnData, folder: Path) -> list[Path]:
+def tenx_h5(adata: AnnData, folder: Path) -> None:
     counts = csc_matrix(adata.raw.X.T)
-    made = []
     for root, names in (
         ("matrix", ("features/id", "features/name")),
         ("GRCh38", ("genes", "gene_names")),
     ):
-        made.append(folder / f"{root}.h5")
-        with h5py.File(made[-1], "w") as handle:
+        with h5py.File(folder / f"{root}.h5", "w") as handle:
             group = handle.create_group(root)
             for part in ("data", "indices", "indptr"):
                 group.create_dataset(part, data=getattr(counts, part), compression="gzip")
@@ -81,10 +79,9 @@ def tenx_h5(adata: AnnData, folder: Path) -> list[Path]:
             group[names[1]] = adata.var_names.to_numpy().astype("S")
             if root == "matrix":
                 group["features/feature_type"] = np.full(adata.n_vars, b"Gene Expression")
-    return made
 
 
-def mex(adata: AnnData, folder: Path) -> list[Path]:
+def mex(adata: AnnData, folder: Path) -> None:
     plain, packed = folder / "plain", folder / "packed"
     plain.mkdir()
     mmwrite(plain / "matrix.mtx", csc_matrix(adata.raw.X.T))
@@ -95,28 +92,26 @@ def mex(adata: AnnData, folder: Path) -> list[Path]:
     (packed / "genes.tsv").rename(packed / "features.tsv")
     for file in packed.iterdir():
         subprocess.run(["gzip", "-n", file], check=True)
-    return [plain, packed]
 
 
-def csv(adata: AnnData, folder: Path) -> list[Path]:
+def csv(adata: AnnData, folder: Path) -> None:
     table = pd.DataFrame(adata.raw.X.toarray(), adata.obs_names, adata.var_names)
     table.to_csv(folder / "cells.csv")
     table.T.to_csv(folder / "genes.tsv.gz", sep="\t")
-    return [folder / "cells.csv", folder / "genes.tsv.gz"]
 
 
-def parquet(adata: AnnData, folder: Path) -> list[Path]:
+def parquet(adata: AnnData, folder: Path) -> None:
     table = pd.DataFrame(adata.raw.X.toarray(), adata.obs_names, adata.var_names)
     table.to_parquet(folder / "cells.parquet")
-    return [folder / "cells.parquet"]
 
 
-def zarr(adata: AnnData, folder: Path) -> list[Path]:
-    adata.write_zarr(folder / "cells.zarr")
-    return [folder / "cells.zarr"]
+def zarr(adata: AnnData, folder: Path) -> None:
+    for number in (2, 3):
+        with anndata.settings.override(zarr_write_format=number):
+            adata.write_zarr(folder / f"v{number}.zarr")
 
 
-FORMATS: dict[str, Callable[[AnnData, Path], list[Path]]] = {
+FORMATS: dict[str, Callable[[AnnData, Path], None]] = {
     "h5ad": h5ad,
     "10x h5": tenx_h5,
     "MEX": mex,
@@ -178,7 +173,7 @@ class Outcomes:
         self.counts: Counter[str] = Counter()
         self.kinds: Counter[tuple[str, str]] = Counter()
         self.slowest = 0.0
-        self.violations: list[str] = []
+        self.violations: dict[str, list[str]] = {}
 
 
 def trial(source: Path, number: str, work: Path, whole: str, outcomes: Outcomes) -> bool:
@@ -199,10 +194,21 @@ def trial(source: Path, number: str, work: Path, whole: str, outcomes: Outcomes)
         outcome = "same data" if found == whole else "other data"
     if outcome == "violation":
         told = (said.strip().splitlines() or ["nothing was said"])[0][:200]
-        outcomes.violations.append(f"{number}, {kind}: status {status}, {seconds:.1f} s: {told}")
+        outcomes.violations.setdefault(f"status {status}: {told}", []).append(number)
     outcomes.counts[outcome] += 1
     outcomes.kinds[kind, outcome] += 1
     return outcome != "violation"
+
+
+def made(name: str, folder: Path) -> list[Path] | None:
+    """Write a format's files in a process of its own: zarr's threads would not survive a fork."""
+
+    def write() -> int:
+        FORMATS[name](real_cells(), folder)
+        return 0
+
+    status, _ = alone(write, folder.parent / "log", limit=60)
+    return None if status else sorted(folder.iterdir())
 
 
 def damaged(name: str, files: int, seed: int, keep: Path | None) -> Outcomes | None:
@@ -210,17 +216,15 @@ def damaged(name: str, files: int, seed: int, keep: Path | None) -> Outcomes | N
     outcomes = Outcomes()
     with tempfile.TemporaryDirectory() as folder:
         (originals := Path(folder) / "originals").mkdir()
-        try:
-            sources = FORMATS[name](real_cells(), originals)
-        except ImportError as error:
-            print(f"{name}: {error}")
+        if (sources := made(name, originals)) is None:
             return None
         wholes = []
         for source in sources:
-            if alone(lambda: check(source), Path(folder) / "log", limit=60)[0]:  # noqa: B023
+            whole, log = Path(folder) / "whole", Path(folder) / "log"
+            if alone(lambda: check(source), log, limit=60)[0]:  # noqa: B023
                 return None
-            alone(lambda: digest(source, Path(folder) / "whole"), Path(folder) / "log", limit=60)  # noqa: B023
-            wholes.append((Path(folder) / "whole").read_text())
+            alone(lambda: digest(source, whole), log, limit=60)  # noqa: B023
+            wholes.append(whole.read_text())
         for number in range(files):
             (work := Path(folder) / "work").mkdir()
             chosen, which = f"{seed} {name} {number}", number % len(sources)
@@ -271,11 +275,12 @@ def page(found: dict[str, Outcomes | None], seed: int, command: str) -> str:
         lines.append(f"| {name} | {row} | {outcomes.slowest:.1f} s |")
     lines += ["", *by_kind([outcomes for outcomes in found.values() if outcomes])]
     for title, outcomes in found.items():
-        for violation in outcomes.violations if outcomes else ():
-            lines += (
-                ["", f"## Violations: {title}\n"] if violation == outcomes.violations[0] else []
-            )
-            lines.append(f"- {violation}")
+        if outcomes and outcomes.violations:
+            lines += ["", f"## Violations: {title}\n"]
+            lines += [
+                f"- {len(numbers)} × {told} (first: file {numbers[0].split()[-1]})"
+                for told, numbers in outcomes.violations.items()
+            ]
     return "\n".join([*lines, ""])
 
 
