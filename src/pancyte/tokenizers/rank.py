@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pancyte.tokenizers.packing import Rows
 from pancyte.tokenizers.tokenizer import Tokenizer
 
 
@@ -18,6 +19,7 @@ class RankTokenizer(Tokenizer):
     name = "rank"
     value_kind = "rank"
 
-    def values(self, normalised: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Return each token's place in its cell."""
-        return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
+    def pack(self, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Order each cell's features and number them."""
+        ids, places, offsets = rows.ranked(self.medians, self.config.max_length)
+        return ids, places, offsets

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 
-from pancyte.errors import InputError, UsageError
+from pancyte.corpus.genes import check_overlap, match
+from pancyte.errors import UsageError
 from pancyte.shapes import Cells, Tokens
-from pancyte.tokenizers.packing import nonzero_medians, top_positions
-from pancyte.tokenizers.variable import most_variable
+from pancyte.tokenizers.alignment import AlignedTokenizer
+from pancyte.tokenizers.fitting import check_table, feature_table
+from pancyte.tokenizers.packing import Rows
 from pancyte.tokenizers.vocabulary import Vocabulary
 
 
@@ -41,15 +42,16 @@ class TokenizerConfig:
     context: dict[str, list[str]] = field(default_factory=dict)
 
 
-class Tokenizer(ABC):
+class Tokenizer:
     """Turns cells into tokens; owns the vocabulary and what was fitted on the corpus.
 
-    Subclasses set `name` and `value_kind` and define `values`.
+    Subclasses set `name` and `value_kind` and define `values`, or `pack` where a token's value
+    depends on the rest of its cell.
     """
 
     name: ClassVar[str]
     value_kind: ClassVar[Literal["continuous", "rank"]]
-    Config = TokenizerConfig
+    Config: ClassVar[type[TokenizerConfig]] = TokenizerConfig
 
     def __init__(
         self, config: TokenizerConfig | None = None, vocabulary: Vocabulary | None = None
@@ -66,53 +68,99 @@ class Tokenizer(ABC):
             )
         return self._vocabulary
 
+    @property
+    def medians(self) -> np.ndarray:
+        """Each feature's median over the cells that express it, float64, (features,)."""
+        return self.vocabulary.table["median"].to_numpy(np.float64)
+
     def fit(self, *sets: Cells) -> Self:
         """Learn the vocabulary and each feature's non-zero median from a corpus of cells."""
-        if not sets or not sum(map(len, sets)):
-            raise InputError("There are no cells to fit a tokenizer on.", fix="Give some.")
-        vocabulary = Vocabulary.union(sets)
-        corpus = vstack([self._normalise(cells, vocabulary)[0] for cells in sets], format="csr")
-        table = vocabulary.table.assign(
-            median=nonzero_medians(corpus),
-            detection=corpus.getnnz(axis=0) / corpus.shape[0],
+        config = self.config
+        return self.fit_table(
+            feature_table(sets, target_sum=config.target_sum, features=config.features)
         )
-        if 0 < self.config.features < len(table):
-            origin = np.repeat(np.arange(len(sets)), [len(cells) for cells in sets])
-            table = table[most_variable(corpus, origin, self.config.features)]
+
+    def fit_table(self, table: pd.DataFrame) -> Self:
+        """Take over what was learned elsewhere, e.g. from a corpus too large for memory.
+
+        Parameters
+        ----------
+        table
+            One row per feature of the vocabulary, in the order of the ids, as `feature_table`
+            makes it: index of unique names; ``median`` over the cells that express the feature, of
+            counts scaled to `target_sum`; ``symbol``, ``ensembl_id``, ``detection`` where known.
+
+        Raises
+        ------
+        InputError
+            If a name repeats, medians are missing or not positive, or `features` is exceeded.
+        """
+        check_table(table, self.config.features)
         self._vocabulary = Vocabulary(table)
         return self
 
     def __call__(self, cells: Cells) -> Tokens:
         """Tokenise cells, in their order; a cell without known features gets no tokens."""
-        normalised, _ = self._normalise(cells, self.vocabulary)
-        medians = self.vocabulary.table["median"].to_numpy(np.float64)
-        ratio = normalised.data / medians[normalised.indices]
-        positions, offsets = top_positions(
-            normalised.indptr,
-            ratio.astype(np.float32),
-            self.config.max_length,
-            by_rank=self.value_kind == "rank",
-        )
-        values = self.values(normalised.data[positions], offsets)
-        return Tokens(
-            torch.from_numpy(normalised.indices[positions].astype(np.int32)),
-            torch.from_numpy(values.astype(np.float32)),
-            torch.from_numpy(offsets),
-            self._codes(cells.context, len(cells)),
-        )
+        found = match(cells.features, self.vocabulary.table)
+        check_overlap(found, cells, self.vocabulary.table)
+        counts = cells.counts
+        if not counts.has_sorted_indices:
+            counts = counts.sorted_indices()
+        aligned = AlignedTokenizer(self, found.columns)
+        context = self.codes(cells.context, len(cells))
+        return aligned(counts.indptr, counts.indices, counts.data, context=context)
 
-    @abstractmethod
+    def aligned(self, features: pd.DataFrame, *, name: str = "the source") -> AlignedTokenizer:
+        """Match a source's features once, to tokenise many minibatches of it as CSR arrays.
+
+        Parameters
+        ----------
+        features
+            One row per column of the counts to come, as in `Cells`.
+        name
+            What to call the source in messages.
+
+        Raises
+        ------
+        InputError
+            If too few of the features are in the vocabulary.
+
+        Examples
+        --------
+        >>> tokenise = tokenizer.aligned(cells.features)
+        >>> tokens = tokenise(counts.indptr, counts.indices, counts.data)
+        """
+        found = match(features, self.vocabulary.table)
+        empty = csr_matrix(np.empty((0, len(features)), np.float32))
+        check_overlap(
+            found, Cells(empty, features, pd.DataFrame(index=[]), name=name), self.vocabulary.table
+        )
+        return AlignedTokenizer(self, found.columns)
+
+    def pack(self, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Turn raw counts under the vocabulary's ids into ids, values and offsets of tokens."""
+        positions, offsets = rows.top(self.medians, self.config.max_length)
+        normalised = rows.counts[positions] * np.repeat(rows.scale, np.diff(offsets))
+        return rows.ids[positions], self.values(normalised, offsets), offsets
+
     def values(self, normalised: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Turn the kept, depth-normalised counts into token values. Shapes (tokens,)."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither values nor pack.")
 
-    def _normalise(self, cells: Cells, vocabulary: Vocabulary) -> tuple[csr_matrix, np.ndarray]:
-        totals = np.asarray(cells.counts.sum(axis=1), dtype=np.float64).ravel()
-        aligned, _ = vocabulary.align(cells)
-        scale = self.config.target_sum / np.where(totals > 0, totals, 1.0)
-        data = aligned.data * np.repeat(scale, np.diff(aligned.indptr))
-        return csr_matrix((data, aligned.indices, aligned.indptr), shape=aligned.shape), totals
+    def codes(self, context: pd.DataFrame, cells: int) -> dict[str, torch.Tensor]:
+        """Turn per-cell columns into the codes of their fitted levels; 0 is "unknown".
 
-    def _codes(self, context: pd.DataFrame, cells: int) -> dict[str, torch.Tensor]:
+        Parameters
+        ----------
+        context
+            One row per cell; columns that are missing are unknown.
+        cells
+            Number of cells.
+
+        Returns
+        -------
+        For each fitted column int64 codes, (cells,).
+        """
         codes = {}
         for name, levels in self.config.context.items():
             given = context[name] if name in context else pd.Series(["unknown"] * cells)
