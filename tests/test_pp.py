@@ -1,22 +1,125 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
 import pancyte as pan
+from pancyte.cli.main import run
+from pancyte.corpus.cells import to_cells
 from pancyte.corpus.checks import species_of
 from pancyte.corpus.datasets import load_dataset
 from pancyte.corpus.identity import genes
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, MissingError, UsageError
+from pancyte.models.card import Card
+from pancyte.models.model import Model
+from pancyte.tokenizers.continuous import ContinuousTokenizer
+from tests.corpus.accidents import log_normalised, same_counts
 
 
 @pytest.fixture
 def few(pancreas: AnnData) -> AnnData:
     return pancreas[::60].copy()
+
+
+@pytest.fixture(scope="module")
+def models(pancreas: AnnData, tmp_path_factory) -> Path:
+    """A cache folder with two untrained human models, one of few genes."""
+    cache = tmp_path_factory.mktemp("cache")
+    for name, size in (("large", 4000), ("small", 50)):
+        cells = to_cells(pancreas[::100, :size].copy())
+        Model.create(
+            ContinuousTokenizer().fit(cells),
+            backbone={"name": "transformer", "config": {"depth": 1, "width": 16}},
+            objective={"name": "masked_value"},
+            card=Card(name, species=["human"]),
+        ).save_pretrained(cache / "models" / name)
+    return cache
+
+
+def test_check_says_which_models_fit(few, models, monkeypatch):
+    assert pan.pp.check(few, models=[]).coverage == ()
+    monkeypatch.setattr(pan.settings, "cache_dir", models)
+    large, small = pan.pp.check(few).coverage
+    assert (large.model, large.species, large.verdict) == ("large", "human", "fits")
+    assert (small.model, small.genes, small.overlap) == ("small", 50, 1.0)
+    detected = np.asarray(few.X.getnnz(axis=0)) > 0
+    names = pd.read_csv(models / "models" / "large" / "vocabulary.tsv", sep="\t")["feature"]
+    known = few.var_names.isin(names)
+    assert (large.shared, large.detected) == ((known & detected).sum(), detected.sum())
+    assert large.counts == pytest.approx(few[:, known].X.sum() / few.X.sum())
+
+
+def test_check_judges_models_as_the_gate_does(few, models):
+    mouse = pan.pp.to_species(few, "mouse", copy=True)
+    large = models / "models" / "large"
+    (fit,) = pan.pp.check(mouse, models=[large]).coverage
+    assert fit.verdict == "refused"
+    with pytest.raises(InputError, match=f"Only {fit.shared} of {fit.detected:,} detected genes"):
+        pan.tl.embed(mouse, str(large))
+
+
+def test_check_of_values_without_counts(few, models):
+    logged = log_normalised(few)
+    before = logged.X.copy()
+    found = pan.pp.check(logged, models=[models / "models" / "large"])
+    assert (found.counts_in, found.target_sum) == (None, pytest.approx(1e4, rel=1e-3))
+    assert found.would.startswith("stop where counts are needed. Counts are never guessed")
+    assert (found.coverage[0].verdict, found.coverage[0].counts) == ("fits", None)
+    assert same_counts(logged.X, before)
+    assert json.loads(json.dumps(found.as_dict()))["coverage"][0]["model"] == "large"
+
+
+def test_check_verifies_the_batch_column(few):
+    assert pan.pp.check(few, models=[], batch_key="study").batches["study"] == 4
+    with pytest.raises(InputError, match=r"no batch column 'lane'.*study, donor"):
+        pan.pp.check(few, models=[], batch_key="lane")
+
+
+def test_what_is_no_model_is_said(few, tmp_path):
+    with pytest.raises(MissingError, match="not a pancyte model folder"):
+        pan.pp.check(few, models=[tmp_path])
+
+
+def test_the_command_reports_the_same(few, models, tmp_path, capsys):
+    few.write_h5ad(tmp_path / "few.h5ad")
+    given = ["check", str(tmp_path / "few.h5ad"), "-m", str(models / "models" / "large")]
+    with pytest.raises(SystemExit, match="0"):
+        run([*given, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    found = pan.pp.check(few, models=[models / "models" / "large"]).as_dict()
+    assert {key: told[key] for key in found} == json.loads(json.dumps(found))
+    with pytest.raises(SystemExit, match="0"):
+        run(given)
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["counts"] == "X: counts"
+    assert lines["model"].startswith("large (human, ")
+    assert lines["would"] == "read the counts in X"
+
+
+def test_logged_values_are_written_down(few):
+    same = pan.pp.log_normalise(few, copy=True)
+    assert "log1p" not in few.layers
+    pan.pp.log_normalise(same, layer="log1p", key_added="again")
+    assert same_counts(same.layers["log1p"], same.layers["again"])
+    assert [entry["verb"] for entry in pan.tl.history(same)] == ["log_normalise"] * 2
+    totals = np.expm1(same.layers["log1p"].toarray()).sum(axis=1)
+    assert totals == pytest.approx(1e4, rel=1e-4)
+
+
+@pytest.mark.parametrize("logarithm", [np.log2, np.log10])
+def test_other_logarithms_become_the_natural_one(few, logarithm):
+    other = few.copy()
+    totals = np.asarray(few.X.sum(axis=1)).ravel()
+    other.X = csr_matrix(logarithm(1 + few.X.toarray() / totals[:, None] * 5e3))
+    pan.pp.log_normalise(other)
+    pan.pp.log_normalise(few)
+    assert np.allclose(other.layers["log1p"].toarray(), few.layers["log1p"].toarray(), atol=1e-4)
 
 
 def _named(adata: AnnData, counts, names: list[str]) -> AnnData:
@@ -106,6 +209,13 @@ def test_unclear_names_stay_and_are_told(few, capsys):
     assert "33.3% of 3 genes" in told
 
 
+def test_names_that_mean_nothing_are_refused(few):
+    adata = _named(few, few[:, ["GCG", "INS"]].X, ["14526", "16334"])
+    with pytest.raises(InputError, match=r"None of the 2 names is known as a mouse gene.*'14526'"):
+        pan.pp.map_genes(adata, to="symbol", species="mouse")
+    assert pan.pp.check(adata, models=[]).naming == "numeric"
+
+
 def test_views_are_made_real_and_the_original_is_left(few):
     view = few[:, :500]
     pan.pp.map_genes(view, to="ensembl")
@@ -134,6 +244,19 @@ def test_an_unknown_species_is_asked_for(few):
     adata.uns["organism"] = "human"
     pan.pp.map_genes(adata, to="ensembl")
     assert adata.var_names.tolist() == ["ENSG00000115263", "ENSG00000254647"]
+
+
+def test_positions_do_not_depend_on_the_naming(few):
+    placed = pan.pp.gene_positions(few, copy=True)
+    assert "chromosome" not in few.var
+    by_id = few.copy()
+    by_id.var_names = few.var["ensembl_id"].to_numpy()
+    pan.pp.gene_positions(by_id)
+    both = placed.var["chromosome"].notna().to_numpy() & by_id.var["chromosome"].notna().to_numpy()
+    assert both.mean() > 0.8
+    same = placed.var["start"].to_numpy()[both] == by_id.var["start"].to_numpy()[both]
+    assert same.mean() > 0.99
+    assert placed.var.loc["GCG", ["chromosome", "start"]].tolist() == ["chr2", 162_142_873]
 
 
 @pytest.mark.parametrize("ids", [False, True])

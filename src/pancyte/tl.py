@@ -12,6 +12,7 @@ import pandas as pd
 
 from pancyte.corpus.canonical import content_hash, fingerprints
 from pancyte.corpus.cells import to_cells
+from pancyte.corpus.notices import tell
 from pancyte.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def annotate(
     probabilities = fitted.predict_proba(embedded)
     best = probabilities.argmax(axis=1)
     empty = ~embedded.any(axis=1)
+    if empty.any():
+        tell(f"{empty.sum():,} cells have no count of a gene that the model knows: {EMPTY!r}.")
     chosen = np.where(empty, EMPTY, np.asarray(fitted.classes_, dtype=object)[best])
     adata.obs[f"{key_added}_label"] = pd.Categorical(chosen)
     adata.obs[f"{key_added}_probability"] = np.where(

@@ -43,6 +43,27 @@ def test_ensembl_versions_are_stripped_and_collisions_summed():
     assert found.project(counts).toarray().tolist() == [[10, 101, 0, 0], [2, 0, 0, 0]]
 
 
+def test_the_y_copy_of_a_shared_gene_is_that_gene():
+    ids = ["ENSG00000000002.14", "ENSG00000000002.14_PAR_Y", "ENSG00000000001.3-PAR-Y"]
+    assert match(_features(*ids), VOCABULARY).columns.tolist() == [1, 1, 0]
+
+
+def test_mapping_by_the_gene_table_is_told(pancreas, capsys):
+    few = pancreas[::100].copy()
+    cells = replace(to_cells(few), features=few.var[[]])
+    vocabulary = pd.DataFrame(index=few.var["ensembl_id"])
+    overlap = check_overlap(match(cells.features, vocabulary), cells, vocabulary)
+    assert overlap.fraction > 0.95
+    told = capsys.readouterr().err
+    assert told.startswith(f"Gene names were mapped by the gene table: {overlap.shared:,} of ")
+
+
+def test_original_names_are_no_names(pancreas):
+    vocabulary = pancreas.var[[]]
+    mapped = pd.DataFrame({"original_name": pancreas.var_names}, index=pancreas.var_names + "x")
+    assert match(mapped, vocabulary).overlap_of_data == 0
+
+
 def test_the_naming_with_the_better_overlap_wins():
     features = _features("a", "b", "INS", gene_ids=[f"ENSG0000000000{n}" for n in (3, 1, 2)])
     found = match(features, VOCABULARY)

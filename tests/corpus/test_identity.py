@@ -8,7 +8,7 @@ from anndata import AnnData
 
 from pancyte.corpus.datasets import load_dataset
 from pancyte.corpus.genes import match
-from pancyte.corpus.identity import SPECIES, TABLES, genes, orthologs, resolve
+from pancyte.corpus.identity import SPECIES, TABLES, genes, orthologs, positions, resolve
 from pancyte.errors import InputError, UsageError
 
 TP53 = "ENSG00000141510"
@@ -83,6 +83,45 @@ def test_an_id_means_itself_though_retired_but_only_in_its_species():
     found = resolve(["ENSG00000999999.3", "ENSMUSG00000059552"], "human", "ensembl")
     assert found["target"].tolist() == ["ENSG00000999999", ""]
     assert found["how"].tolist() == ["stripped", "unknown"]
+
+
+def test_entrez_ids_mean_human_genes():
+    found = resolve([7157, "2641.0", 3630, 999999999], "human", "symbol")
+    assert found["target"].tolist() == ["TP53", "GCG", "INS", ""]
+    assert found["how"].tolist() == ["exact", "stripped", "exact", "unknown"]
+    # the same gene by either name, wherever there are both
+    table = genes("human")
+    table = table[(table["entrez_id"] != "") & (table["ensembl_id"] != "")]
+    table = table[~table["ensembl_id"].duplicated(keep=False)]
+    assert len(table) > 35_000
+    by_number = resolve(table["entrez_id"], "human", "ensembl")["target"].tolist()
+    assert by_number == table["ensembl_id"].tolist()
+    assert (resolve([14526, 16334], "mouse", "symbol")["how"] == "unknown").all()
+
+
+def test_where_genes_are():
+    """Against Ensembl's pages of these genes: GRCh38, and GRCm38 for mouse."""
+    human = positions(["TP53", f"{TP53}.12", "p53", "GCG", "no-gene", "MT-ND1"], "human")
+    assert human["chromosome"].tolist() == [*["chr17"] * 3, "chr2", "", ""]
+    assert human["start"].tolist()[:4] == [*[7_661_779] * 3, 162_142_873]
+    assert human["end"].tolist()[:4] == [*[7_687_550] * 3, 162_152_404]
+    assert human["start"].isna().tolist()[4:] == [True, True]
+    mouse = positions(["Trp53", "Gcg"], "mouse")
+    assert mouse["chromosome"].tolist() == ["chr11", "chr2"]
+    assert mouse["start"].tolist() == [69_580_359, 62_474_530]
+
+
+@pytest.mark.parametrize(
+    ("species", "chromosomes", "share"), [("human", 24, 0.98), ("mouse", 21, 0.94)]
+)
+def test_most_protein_coding_genes_have_a_position(species, chromosomes, share):
+    table = genes(species)
+    known = table["chromosome"] != ""
+    assert known[table["biotype"] == "protein_coding"].mean() > share
+    assert table.loc[known, "chromosome"].nunique() == chromosomes
+    start, end = (pd.to_numeric(table.loc[known, key]) for key in ("start", "end"))
+    assert (start > 0).all()
+    assert (start <= end).all()
 
 
 def test_what_cannot_be_resolved_is_refused():

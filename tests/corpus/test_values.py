@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
 from pancyte.corpus.values import recognise
-from tests.corpus.accidents import log_normalised
+from tests.corpus.accidents import imputed, log_normalised
 
 
 def _linear(small, target):
@@ -64,6 +64,12 @@ def test_imputed(small):
     smooth = np.stack([np.roll(dense, 5 * shift, axis=0) for shift in range(40)]).mean(axis=0)
     smooth *= np.linspace(0.5, 2, smooth.size).reshape(smooth.shape)
     assert recognise(smooth).kind == "imputed"
+
+
+def test_imputed_and_logged(small):
+    smooth = imputed(small[:, :300].copy()).X
+    smooth *= np.linspace(0.5, 2, smooth.size).reshape(smooth.shape)
+    assert recognise(np.log1p(smooth)).kind == "imputed"
 
 
 def test_only_zeros(small):

@@ -13,12 +13,20 @@ from pancyte.cli.terminal import emit
 
 def check(
     file: Annotated[Path, typer.Argument(help="h5ad, 10x h5, or a 10x folder.")],
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", "-m", help="Model folder to compare with; may be repeated."),
+    ] = None,
+    batch_key: Annotated[
+        str | None, typer.Option("--batch-key", help="Column to verify as technical batch.")
+    ] = None,
     transpose: Transpose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a file holds: species, gene names, where the counts are, labels and batches."""
-    from pancyte.corpus.checks import inspect
+    """Say what a file holds: species, genes, counts, labels, batches, and which models fit."""
     from pancyte.corpus.read import read
+    from pancyte.pp import check as findings_of
 
-    found = inspect(read(file, transpose=transpose, quiet=True))
+    adata = read(file, transpose=transpose, quiet=True)
+    found = findings_of(adata, models=model, batch_key=batch_key)
     emit({"file": str(file), **found.as_dict()}, found.report(), as_json=as_json)

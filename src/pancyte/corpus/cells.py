@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,24 @@ def to_cells(adata: AnnData, *, layer: str | None = None, name: str = "cells") -
     InputError
         If there are no raw counts.
     """
-    place = require_counts(adata, locate(adata, layer=layer))
+    return _cells_at(adata, require_counts(adata, locate(adata, layer=layer)), name)
+
+
+def any_cells(adata: AnnData, *, name: str = "cells") -> Cells:
+    """Do as `to_cells`, but without counts put ones where the first matrix is not zero.
+
+    Such cells are only good for seeing which genes they have.
+    """
+    found = locate(adata)
+    cells = _cells_at(adata, found.place or next(iter(found.tried)), name)
+    if found.place is not None:
+        return cells
+    counts = cells.counts.copy()
+    counts.data[:] = 1
+    return replace(cells, counts=counts)
+
+
+def _cells_at(adata: AnnData, place: str, name: str) -> Cells:
     features = features_of(adata, place).copy()
     for kind, column in naming.other_names(features).items():
         features[kind] = naming.clean(features[column])

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from pancyte.corpus import naming
-from pancyte.corpus.counts import Located, counts_of, features_of, locate, matrix_at
+from pancyte.corpus.counts import (
+    Located,
+    canonical,
+    counts_of,
+    features_of,
+    locate,
+    matrix_at,
+    require_counts,
+)
+from pancyte.corpus.findings import Findings
 from pancyte.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Findings", "counts_of", "inspect", "require_cells", "require_upright", "species_of"]
+__all__ = [
+    "Findings",
+    "batch_columns",
+    "counts_of",
+    "inspect",
+    "label_columns",
+    "require_batches",
+    "require_cells",
+    "require_upright",
+    "species_of",
+]
 
-SCHEMA = 1
 _LABELS = (
     "celltype", "cellontologyclass", "cellsubtype", "celllabel", "celllabels", "annotation",
     "annotations", "label", "labels", "zone", "authorcelltype", "bulklabels", "curatedannotation",
@@ -29,77 +46,6 @@ _BATCHES = (
     "platform", "assay", "suspensiontype", "plate", "lane", "origident", "condition",
 )  # fmt: skip
 _ORGANISM_COLUMNS = ("organism", "species", "organism_ontology_term_id")
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What `inspect` found out about an AnnData.
-
-    Attributes
-    ----------
-    cells, genes
-        Shape of the matrix that holds the counts, or else of X.
-    species
-        Common name, ``"mixed"`` or ``"unknown"``.
-    naming
-        What the features' index holds: ``"ensembl"``, ``"symbol"`` or ``"numeric"``.
-    other_names
-        Columns of ``var`` with the features' other names.
-    counts_in
-        ``"X"``, ``"layers['counts']"``, ``"raw"`` or None.
-    values
-        What the numbers are, in words.
-    target_sum
-        Total per cell before the logarithm, if normalised to one.
-    labels, batches
-        Columns of ``obs`` that look like cell types, and like technical or biological batches.
-    empty_cells, duplicate_genes, duplicate_cells
-        How many.
-    notices
-        What a user should know, one sentence each.
-    """
-
-    cells: int
-    genes: int
-    species: str
-    naming: str
-    other_names: dict[str, str]
-    counts_in: str | None
-    values: str
-    target_sum: float | None
-    labels: tuple[str, ...]
-    batches: tuple[str, ...]
-    empty_cells: int
-    duplicate_genes: int
-    duplicate_cells: int
-    notices: tuple[str, ...]
-
-    def line(self) -> str:
-        """Say it in one line."""
-        names = {"ensembl": "Ensembl ids", "symbol": "symbols", "numeric": "numeric ids"}
-        others = {"ensembl_id": "Ensembl ids", "symbol": "symbols"}
-        also = [f"{others[kind]} in var[{column!r}]" for kind, column in self.other_names.items()]
-        where = (
-            f"{self.values} in {self.counts_in}" if self.counts_in else f"no counts: {self.values}"
-        )
-        return " · ".join(
-            [
-                f"{self.cells:,} cells × {self.genes:,} genes",
-                self.species if self.species != "unknown" else "species unknown",
-                names[self.naming] + (f" ({', '.join(also)})" if also else ""),
-                where,
-                f"labels: {', '.join(self.labels) or 'none'}",
-                f"batches: {', '.join(self.batches) or 'none'}",
-            ]
-        )
-
-    def report(self) -> list[str]:
-        """Return the line and the notices, for people."""
-        return [self.line(), *self.notices]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything for JSON, with the schema's version."""
-        return {"schema": SCHEMA, **asdict(self)}
 
 
 def label_columns(obs: pd.DataFrame) -> tuple[str, ...]:
@@ -158,10 +104,8 @@ def inspect(adata: AnnData) -> Findings:
     found = locate(adata)
     place = found.place or next(iter(found.tried))
     features = features_of(adata, place)
-    matrix = matrix_at(adata, place)
-    empty = int((np.asarray((matrix != 0).sum(axis=1)).ravel() == 0).sum())
-    duplicates = int(features.index.duplicated().sum())
-    cells = int(adata.obs_names.duplicated().sum())
+    genomes = naming.genomes_of(features.index)
+    numbers = _numbers(adata, place, features.index if len(genomes) > 1 else None)
     return Findings(
         cells=adata.n_obs,
         genes=len(features),
@@ -170,34 +114,62 @@ def inspect(adata: AnnData) -> Findings:
         other_names=naming.other_names(features),
         counts_in=found.place,
         values=found.values.words if found.place else found.words(),
-        target_sum=found.values.target_sum,
-        labels=label_columns(adata.obs),
-        batches=batch_columns(adata.obs),
-        empty_cells=empty,
-        duplicate_genes=duplicates,
-        duplicate_cells=cells,
-        notices=tuple(_notices(found, features.index, empty, duplicates, cells)),
+        target_sum=next(iter(found.tried.values())).target_sum,
+        matrices={place: values.words for place, values in found.tried.items()},
+        labels=_levels(adata.obs, label_columns(adata.obs)),
+        batches=_levels(adata.obs, batch_columns(adata.obs)),
+        notices=tuple(_notices(found, features.index, numbers)),
+        would=_would(adata, found, genomes),
+        **numbers,
     )
 
 
-def _notices(
-    found: Located, names: pd.Index, empty: int, duplicates: int, cells: int
-) -> Iterator[str]:
+def _numbers(adata: AnnData, place: str, names: pd.Index | None) -> dict[str, Any]:
+    matrix = canonical(matrix_at(adata, place))
+    names = naming.clean(features_of(adata, place).index) if names is None else names
+    return {
+        "zeros": 1 - matrix.nnz / (matrix.shape[0] * matrix.shape[1]),
+        "empty_cells": int((matrix.getnnz(axis=1) == 0).sum()),
+        "empty_genes": int((matrix.getnnz(axis=0) == 0).sum()),
+        "duplicate_genes": int(names[names != ""].duplicated().sum()),
+        "duplicate_cells": int(adata.obs_names.duplicated().sum()),
+    }
+
+
+def _levels(obs: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, int]:
+    return {column: int(obs[column].nunique()) for column in columns}
+
+
+def _would(adata: AnnData, found: Located, genomes: list[str]) -> str:
+    if len(genomes) > 1:
+        return f"stop and ask for the genes of one reference: {' or '.join(genomes)}"
+    try:
+        return f"read the counts in {require_counts(adata, found)}"
+    except InputError as error:
+        return f"stop where counts are needed. {error.fix}"
+
+
+def _notices(found: Located, names: pd.Index, numbers: dict[str, Any]) -> Iterator[str]:
     for place, values in found.tried.items():
         if found.place is not None and place != found.place:
             yield f"{place} holds {values.words}; the counts in {found.place} are used."
     if found.values.kind == "float counts":
         yield "The counts have fractions, as after removal of ambient RNA; used as they are."
-    if empty:
+    if empty := numbers["empty_cells"]:
         yield f"{empty:,} cells are empty; they are kept and cannot be labelled."
-    if duplicates:
+    if versions := naming.versions_of(names):
+        yield f"Gene ids carry versions, e.g. {versions!r}; they are stripped before matching."
+    if duplicates := numbers["duplicate_genes"]:
         yield f"{duplicates:,} gene names occur again; matching adds up their counts."
-    if cells:
+    if cells := numbers["duplicate_cells"]:
         yield f"{cells:,} cell names occur again."
     if naming.naming_of(names) == "numeric":
         yield "Genes are named by numbers, perhaps Entrez; models know symbols and Ensembl ids."
     if mangled := naming.mangled_dates(names):
-        yield f"{len(mangled)} gene names became dates in a spreadsheet, e.g. {mangled[0]!r}."
+        yield (
+            f"{len(mangled)} gene names became dates in a spreadsheet, e.g. {mangled[0]!r}; take "
+            "them from the original file, as several genes become the same date."
+        )
     if len(genomes := naming.genomes_of(names)) > 1:
         yield f"The genes are of several references: {', '.join(genomes)}; use one at a time."
 
@@ -211,6 +183,45 @@ def require_cells(adata: AnnData) -> None:
             f"There are no {lacking}: the matrix is {shape}.",
             fix="Check the filter that made this file.",
         )
+
+
+def require_batches(obs: pd.DataFrame, key: str) -> np.ndarray:
+    """Return which technical batch each cell is of, or say which column could tell.
+
+    Parameters
+    ----------
+    obs
+        Table of the cells.
+    key
+        Its column.
+
+    Returns
+    -------
+    (cells,) text.
+
+    Raises
+    ------
+    InputError
+        If there is no such column, a cell has no value in it, or all have the same one; the
+        message lists the columns that look like batches.
+    """
+    others = [column for column in batch_columns(obs) if column != key]
+    listed = f"Columns that look like batches: {', '.join(others) or 'none'}."
+    if key not in obs:
+        raise InputError(f"There is no batch column {key!r} in obs.", fix=listed)
+    column = obs[key]
+    missing = int(column.isna().sum())
+    if missing:
+        raise InputError(
+            f"{missing:,} of {len(column):,} cells have no value in batch column {key!r}, the "
+            f"first is {str(obs.index[column.isna()][0])!r}.",
+            fix=f"Fill it or leave these cells out. {listed}",
+        )
+    if column.nunique() < 2:
+        raise InputError(
+            f"Batch column {key!r} has one value only, {str(column.iloc[0])!r}.", fix=listed
+        )
+    return column.astype(str).to_numpy()
 
 
 def require_upright(adata: AnnData) -> None:

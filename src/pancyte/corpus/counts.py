@@ -160,7 +160,8 @@ def require_counts(adata: AnnData, found: Located) -> str:
 _ANY_FIX = "Give the raw counts, as whole numbers, in X, a layer or raw."
 _FIXES = {
     "log1p": "Counts are never guessed from logged values: read the file from before "
-    "normalisation, or keep them, adata.layers['counts'] = adata.X.copy(), before logging.",
+    "normalisation, or keep them, adata.layers['counts'] = adata.X.copy(), before logging. "
+    "Highly variable genes and PCA (scanpy) take logged values as they are.",
     "normalised": "Read the file from before normalisation, or keep the counts in a layer.",
     "scaled": "Scaling (sc.pp.scale, z-scores) cannot be undone: read the file from before it, "
     "or put the counts in adata.layers['counts'].",

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from pancyte.corpus.findings import Coverage
 from pancyte.corpus.identity import SPECIES, resolve
 from pancyte.corpus.naming import clean, genomes_of, guess_species, is_text
 from pancyte.corpus.notices import tell
+from pancyte.corpus.rename import ORIGINAL
 from pancyte.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 WARN_BELOW = 0.5
 REFUSE_BELOW = 0.2
+THROUGH_TABLE = "index ↔ index, through the gene table"
 # Columns whose values repeat (chromosome, biotype) name no feature
 DISTINCT = 0.9
 
@@ -122,7 +125,7 @@ def match(features: pd.DataFrame, vocabulary: pd.DataFrame) -> Match:
                 pd.Index(resolve(table.index, species, "ensembl")["target"])
                 for table in (features, vocabulary)
             )
-            best = _better(best, _find(mine, theirs, "index ↔ index, through the gene table"))
+            best = _better(best, _find(mine, theirs, THROUGH_TABLE))
     return best
 
 
@@ -141,7 +144,8 @@ def _better(best: Match, other: Match) -> Match:
 
 def _namings(table: pd.DataFrame) -> Iterator[tuple[str, pd.Index]]:
     yield "index", clean(table.index)
-    for column in table.columns:
+    # What genes were called before they were mapped is history, and maybe of another species
+    for column in table.columns.difference([ORIGINAL], sort=False):
         values = table[column]
         present = values.dropna()
         if is_text(values) and len(present) and present.nunique() >= DISTINCT * len(present):
@@ -184,9 +188,12 @@ def check_overlap(
             f"{cells.name} has genes of several references: {', '.join(genomes)}.",
             fix=f"Choose one: adata[:, adata.var_names.str.startswith('{genomes[0]}_')].",
         )
-    overlap = _measure(match, cells)
-    if overlap.fraction >= WARN_BELOW and species is None:
-        return overlap
+    overlap = measure_overlap(match, cells)
+    if match.naming == THROUGH_TABLE and overlap.fraction >= REFUSE_BELOW:
+        tell(
+            f"Gene names were mapped by the gene table: {overlap.shared:,} of {overlap.detected:,} "
+            f"detected genes ({overlap.shared / overlap.detected:.1%}) are in the vocabulary."
+        )
     ours, theirs = guess_species(cells.features), species or guess_species(vocabulary)
     differ = "unknown" not in (ours, theirs) and ours != theirs
     share = (
@@ -207,7 +214,35 @@ def check_overlap(
     return overlap
 
 
-def _measure(match: Match, cells: Cells) -> Overlap:
+def coverage(cells: Cells, name: str, vocabulary: pd.DataFrame, species: str) -> Coverage:
+    """Say how well a model fits, as `check_overlap` would judge it, without refusing.
+
+    Parameters
+    ----------
+    cells
+        The data.
+    name, vocabulary, species
+        The model's name, features and species; ``"unknown"`` species are guessed.
+    """
+    found = match(cells.features, vocabulary)
+    overlap = measure_overlap(found, cells)
+    mixed = len(genomes_of(cells.features.index)) > 1
+    poor = "poor" if overlap.fraction < WARN_BELOW else "fits"
+    return Coverage(
+        model=name,
+        species=guess_species(vocabulary) if species == "unknown" else species,
+        genes=len(vocabulary),
+        shared=overlap.shared,
+        detected=overlap.detected,
+        counts=overlap.counts,
+        overlap=overlap.fraction,
+        verdict="refused" if mixed or overlap.fraction < REFUSE_BELOW else poor,
+        naming=found.naming,
+    )
+
+
+def measure_overlap(match: Match, cells: Cells) -> Overlap:
+    """Measure what `check_overlap` judges by."""
     totals = np.asarray(cells.counts.sum(axis=0)).ravel()
     # Cells that are all empty are judged by what was measured in them
     detected = totals > 0 if totals.any() else np.ones(len(totals), bool)

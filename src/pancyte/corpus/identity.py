@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from pancyte.corpus.naming import clean
+from pancyte.corpus.naming import clean, naming_of
 from pancyte.errors import InputError, UsageError
 
 Name = Literal["ensembl", "symbol"]
@@ -37,8 +37,9 @@ def genes(species: str) -> pd.DataFrame:
 
     Returns
     -------
-    One row per gene: ``ensembl_id``, ``symbol``, ``aliases`` and ``previous`` (joined by ``"|"``)
-    and ``biotype``, as text, ``""`` where there is none.
+    One row per gene: ``ensembl_id``, ``symbol``, ``aliases`` and ``previous`` (joined by ``"|"``),
+    ``biotype``, ``chromosome`` (``"chr1"``), ``start`` and ``end`` (bases of GRCh38 or GRCm38, the
+    first is 1) and for human genes ``entrez_id``; as text, ``""`` where there is none.
 
     Raises
     ------
@@ -74,6 +75,36 @@ def _read(name: str) -> pd.DataFrame:
         )
 
 
+def positions(names: Iterable[object], species: str) -> pd.DataFrame:
+    """Say where on the genome each gene is, for instance to look for copy-number changes.
+
+    Parameters
+    ----------
+    names
+        Symbols and Ensembl ids, as `resolve` takes them.
+    species
+        ``"human"`` (assembly GRCh38) or ``"mouse"`` (GRCm38, also called mm10).
+
+    Returns
+    -------
+    One row per name, indexed by it: ``chromosome``, ``"chr1"`` …, ``""`` if not known; ``start``
+    and ``end``, the first base of a chromosome being 1, as integers that may be missing. Genes of
+    the mitochondria and of unplaced scaffolds are not known.
+
+    Raises
+    ------
+    InputError
+        If there is no table for the species.
+    """
+    table = genes(species)
+    table = table[table["chromosome"] != ""].drop_duplicates("ensembl_id")
+    given = pd.Index(list(names), dtype=object)
+    places = table.set_index("ensembl_id")[["chromosome", "start", "end"]]
+    found = places.reindex(resolve(given, species, "ensembl")["target"]).set_axis(given)
+    numbers = {key: pd.to_numeric(found[key]).astype("Int64") for key in ("start", "end")}
+    return found.assign(chromosome=found["chromosome"].fillna(""), **numbers)
+
+
 def resolve(names: Iterable[object], species: str, to: Name) -> pd.DataFrame:
     """Say which gene each name means, and how sure that is.
 
@@ -83,7 +114,8 @@ def resolve(names: Iterable[object], species: str, to: Name) -> pd.DataFrame:
     Parameters
     ----------
     names
-        Symbols and Ensembl ids, mixed or not; versions and a reference's prefix are stripped.
+        Symbols and Ensembl ids, mixed or not; versions and a reference's prefix are stripped. If
+        most are numbers, they are read as Entrez ids; only the human table has those.
     species
         ``"human"`` or ``"mouse"``.
     to
@@ -106,18 +138,32 @@ def resolve(names: Iterable[object], species: str, to: Name) -> pd.DataFrame:
     """
     if to not in COLUMN:
         raise UsageError(f"There are no names {to!r}.", fix="Use to='ensembl' or to='symbol'.")
-    known = _meanings(species, to)
     given = pd.Index(list(names), dtype=object)
     plain = clean(given)
+    if naming_of(given) == "numeric":
+        known, plain = _by_number(species, to), plain.str.removesuffix(".0")
+    else:
+        known = _meanings(species, to)
     found = known.reindex(plain).fillna("").set_axis(given)
     found.loc[found["how"].to_numpy() == "", "how"] = "unknown"
     if to == "ensembl":
         itself = plain.str.contains(_IDS[species], regex=True)
         found["target"] = np.where(itself, plain, found["target"])
         found.loc[itself, ["how", "candidates"]] = ["exact", ""]
-    changed = plain.to_numpy() != given.to_numpy()
+    changed = plain.to_numpy() != given.astype(str).to_numpy()
     found.loc[changed & (found["how"].to_numpy() == "exact"), "how"] = "stripped"
     return found
+
+
+@cache
+def _by_number(species: str, to: Name) -> pd.DataFrame:
+    """Every Entrez id with its target."""
+    table = genes(species)
+    if "entrez_id" not in table:
+        table = table[:0].assign(entrez_id="")
+    known = table[table["entrez_id"] != ""].drop_duplicates("entrez_id").set_index("entrez_id")
+    how = np.where(known[COLUMN[to]] == "", "unknown", "exact")
+    return pd.DataFrame({"target": known[COLUMN[to]], "how": how, "candidates": ""})
 
 
 @cache

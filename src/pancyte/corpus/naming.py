@@ -10,12 +10,16 @@ import pandas as pd
 
 Naming = Literal["ensembl", "symbol", "numeric"]
 
-_ENSEMBL = r"^ENS(?:[A-Z]{3,4})?G\d{11}(?:\.\d+)?$"
-_VERSION = r"^(ENS[A-Z]*G\d{11})\.\d+$"
+# GENCODE marks the Y copy of genes that X and Y share: ENSG00000182378.14_PAR_Y
+_ENSEMBL = r"^ENS(?:[A-Z]{3,4})?G\d{11}(?:\.\d+)?(?:[_-]PAR[_-]Y)?$"
+_VERSION = r"^(ENS[A-Z]*G\d{11})(?:\.\d+)?(?:[_-]PAR[_-]Y)?$"
 _GENOME = r"^(GRCh3[78]|GRCm3[89]|hg19|hg38|mm10|mm39)_+"
 _BARCODE = r"[ACGTN]{10,}"
 # 1-Mar and Sep-02 were MARCHF1 and SEPTIN2 before a spreadsheet saw them
-_DATE = r"^(?:\d{1,2}-(?:Mar|Sep|Sept|Dec|Oct|Feb)|(?:Mar|Sep|Sept|Dec|Oct|Feb)-\d{1,2})$"
+_DATE = (
+    r"^(?:\d{1,2}-(?:Mar|Sept?|Dec|Oct|Feb)(?:-\d{2,4})?|(?:Mar|Sept?|Dec|Oct|Feb)-\d{1,2}|"
+    r"\d{4}-(?:02|03|09|10|12)-\d{2}(?: 00:00:00)?)$"
+)
 # Genes that nearly every protocol detects, in human and in mouse spelling
 _COMMON = (
     r"^(?:MT-[A-Z]|mt-[A-Z]|RP[LS]\d|Rp[ls]\d|EEF1A1$|Eef1a1$|ACTB$|Actb$|GAPDH$|Gapdh$|B2M$|B2m$|"
@@ -151,6 +155,13 @@ def guess_species(features: pd.DataFrame) -> str:
             if symbols.str.contains(pattern).any():
                 return species
     return genomes.pop() if genomes else "unknown"
+
+
+def versions_of(names: Iterable[object]) -> str | None:
+    """Return the first Ensembl id with a version, or None."""
+    text = _as_text(names)
+    versioned = text[text.str.contains(r"^ENS[A-Z]*G\d{11}\.\d+", regex=True)]
+    return str(versioned.iloc[0]) if len(versioned) else None
 
 
 def look_like_genes(names: Iterable[object]) -> bool:

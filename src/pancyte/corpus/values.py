@@ -17,7 +17,7 @@ Kind = Literal[
 SAMPLE = 2000
 # a cell with counts of ten million molecules per cell does not exist; log1p(1e7) = 16.1
 LARGEST_LOG = 16.2
-_LOGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+LOGARITHMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "log1p": np.expm1,
     "log2(1 + x)": lambda x: np.exp2(x) - 1,
     "log10(1 + x)": lambda x: 10**x - 1,
@@ -36,6 +36,8 @@ class Values:
         The same for people, with numbers.
     target_sum
         Total per cell before a logarithm, where all cells share one.
+    logarithm
+        Name of the logarithm, for ``"log1p"``.
     first
         For NaN and infinities, row and column of the first.
     """
@@ -43,6 +45,7 @@ class Values:
     kind: Kind
     words: str
     target_sum: float | None = None
+    logarithm: str | None = None
     first: tuple[int, int] | None = None
 
     @property
@@ -119,15 +122,16 @@ def _fractional(sample: sparse.csr_matrix) -> Values:
     if constant or multiples:
         return Values("normalised", f"normalised{_to(total)}, not logged", total)
     if sample.data.max() < LARGEST_LOG:
-        for name, undo in _LOGS.items():
+        for name, undo in LOGARITHMS.items():
             linear = sample.copy()
             linear.data = undo(sample.data)
             constant, multiples, total = _normalised(linear)
             if constant or multiples:
-                return Values("log1p", f"{name}-normalised{_to(total)}", total)
-        return Values("unclear", f"fractions up to {sample.data.max():.3g}, as after a logarithm")
+                return Values("log1p", f"{name}-normalised{_to(total)}", total, name)
     if sample.nnz > 0.9 * np.prod(sample.shape) and sample.shape[1] > 50:
         return Values("imputed", "fractions nearly without zeros, as after imputation")
+    if sample.data.max() < LARGEST_LOG:
+        return Values("unclear", f"fractions up to {sample.data.max():.3g}, as after a logarithm")
     return Values("float counts", "counts with fractions")
 
 

@@ -1,35 +1,17 @@
-"""Preparation: find out what an AnnData holds, and give its genes the names that are needed."""
+"""Genes by the names, or in the species, that are needed, and where they are."""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pancyte.errors import InputError, UsageError
+from pancyte.pp.history import history_of, record
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
-
-    from pancyte.corpus.checks import Findings
-
-UNS_KEY = "pancyte"
-
-
-def check(adata: AnnData) -> Findings:
-    """Say what cells hold: species, gene names, where the counts are, labels and batches.
-
-    Returns
-    -------
-    What was found; ``.line()`` and ``.report()`` are for people, ``.as_dict()`` for machines.
-    """
-    from pancyte.corpus.checks import inspect
-
-    return inspect(adata)
 
 
 def map_genes(
@@ -64,8 +46,8 @@ def map_genes(
     Raises
     ------
     InputError
-        If the species is neither human nor mouse, or if features would have to be summed and X
-        or a layer does not hold counts.
+        If the species is neither human nor mouse, if no name is known, or if features would have to
+        be summed and X or a layer does not hold counts.
     UsageError
         If `to` is neither.
     """
@@ -73,16 +55,61 @@ def map_genes(
     from pancyte.corpus.notices import tell
     from pancyte.corpus.rename import rename
 
-    _history(adata)
+    history_of(adata)
     adata = adata.copy() if copy else adata
     before = adata.n_vars
     species = _species(adata, species)
     found = resolve(adata.var_names, species, to)
     target = found["target"].to_numpy()
+    if not target.any():
+        raise InputError(
+            f"None of the {before:,} names is known as a {species} gene: "
+            f"{list(map(str, adata.var_names[:2]))}.",
+            fix="Name them by symbol or Ensembl id; Entrez ids are known for human.",
+        )
     rename(adata, np.where(target == "", adata.var_names, target))
     how = found["how"].value_counts().sort_index().to_dict()
-    _record(adata, "map_genes", to=to, species=species, how=how, summed=before - adata.n_vars)
+    record(adata, "map_genes", to=to, species=species, how=how, summed=before - adata.n_vars)
     tell(_summary(found, to, before - adata.n_vars))
+    return adata if copy else None
+
+
+def gene_positions(
+    adata: AnnData, *, species: str | None = None, copy: bool = False
+) -> AnnData | None:
+    """Add where on the genome each gene is, as tools for copy-number changes need it.
+
+    Parameters
+    ----------
+    adata
+        Human or mouse cells, genes named by symbol or Ensembl id. Changed in place unless `copy`.
+    species
+        ``"human"`` (positions of GRCh38) or ``"mouse"`` (GRCm38, also called mm10); told from the
+        names if not given.
+    copy
+        Return a changed copy instead.
+
+    Returns
+    -------
+    None, or the copy, with ``.var["chromosome"]`` (``"chr1"`` …, missing if not known), and
+    ``.var["start"]`` and ``.var["end"]`` in bases, missing likewise.
+
+    Raises
+    ------
+    InputError
+        If the species is neither human nor mouse.
+    """
+    from pancyte.corpus.identity import positions
+    from pancyte.corpus.notices import tell
+
+    adata = adata.copy() if copy else adata
+    species = _species(adata, species)
+    found = positions(adata.var_names, species)
+    known = (found["chromosome"] != "").to_numpy()
+    adata.var["chromosome"] = found["chromosome"].where(known).astype("category").array
+    for column in ("start", "end"):
+        adata.var[column] = found[column].array
+    tell(f"{known.mean():.1%} of {len(known):,} genes have a position.")
     return adata if copy else None
 
 
@@ -120,7 +147,7 @@ def to_species(
     from pancyte.corpus.notices import tell
     from pancyte.corpus.rename import ORIGINAL, rename, require_counts
 
-    _history(adata)
+    history_of(adata)
     if species not in SPECIES:
         raise UsageError(f"There are no orthologs for {species!r}.", fix="Use human or mouse.")
     source = _species(adata, None)
@@ -148,7 +175,7 @@ def to_species(
         adata.var.insert(0, "ensembl_id", adata.var_names.to_numpy())
         adata.var_names = np.where(partners == "", partners.index, partners)
     dropped = int((~kept).sum())
-    _record(adata, "to_species", source=source, species=species, dropped=dropped)
+    record(adata, "to_species", source=source, species=species, dropped=dropped)
     tell(
         f"{kept.sum():,} of {len(kept):,} {source} genes have a one-to-one {species} ortholog; "
         f"the other {dropped:,} are dropped."
@@ -184,17 +211,3 @@ def _summary(found: pd.DataFrame, to: str, summed: int) -> str:
 
 
 _SAID = {"ensembl": "an Ensembl id", "symbol": "a current symbol"}
-
-
-def _history(adata: AnnData) -> list[Any]:
-    history = adata.uns.get(UNS_KEY, "[]")
-    if not isinstance(history, str):
-        raise UsageError(f".uns[{UNS_KEY!r}] is taken by something else.", fix="Rename it.")
-    return list(json.loads(history))
-
-
-def _record(adata: AnnData, verb: str, **how: Any) -> None:
-    # The list that tl.history reads
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = {"verb": verb, **how, "pancyte": version("pancyte"), "date": date}
-    adata.uns[UNS_KEY] = json.dumps([*_history(adata), entry])
