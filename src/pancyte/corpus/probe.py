@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zipfile
 from collections import deque
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pancyte.corpus.structure import blocks, check_h5ad, check_sparse, damaged
 from pancyte.errors import InputError, IntegrityError, PancyteError, ResourceError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+ZARR_ROOTS = ("zarr.json", ".zgroup", ".zmetadata")
 # deflate, HDF5's usual filter, cannot pack more than 1,032 bytes into one
 MAX_RATIO = 2000
 HARMLESS = 64 << 20
@@ -35,7 +37,7 @@ def check(path: Path) -> str:
 
     Returns
     -------
-    ``"h5ad"``, ``"10x v2"`` or ``"10x v3"``.
+    ``"h5ad"``, ``"10x v2"``, ``"10x v3"`` or ``"zarr"``.
 
     Raises
     ------
@@ -46,6 +48,10 @@ def check(path: Path) -> str:
     ResourceError
         If it needs more memory than this machine has.
     """
+    if is_zarr(path):
+        from pancyte.corpus import zarr
+
+        return zarr.check(path)
     require_hdf5(path)
     try:
         handle = h5py.File(path, "r")
@@ -64,6 +70,17 @@ def check(path: Path) -> str:
     return kind
 
 
+def is_zarr(path: Path) -> bool:
+    """Tell a zarr store, a folder or a zip archive of one, by the entry at its root."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in ZARR_ROOTS)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name in ZARR_ROOTS for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def require_hdf5(path: Path) -> None:
     """Check for HDF5's signature; say what the file is instead."""
     with path.open("rb") as stream:
@@ -73,12 +90,7 @@ def require_hdf5(path: Path) -> None:
             return
     if not head:
         raise InputError(f"{path} is an empty file.", fix="Copy or download it again.")
-    start = head.lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start[:512]:
-        raise InputError(
-            f"{path} is an HTML page, not HDF5: a download was answered with a web page.",
-            fix="Download the data file itself; a login or a wrong link is the usual cause.",
-        )
+    refuse_page(path, head, wanted="HDF5")
     for magic, what, fix in LOOKALIKES:
         if head.startswith(magic):
             raise InputError(f"{path} is {what}, not HDF5.", fix=fix)
@@ -86,6 +98,16 @@ def require_hdf5(path: Path) -> None:
         f"{path} is not an HDF5 file; it begins with {head[:16]!r}.",
         fix="Give an h5ad, a 10x h5 or a 10x folder.",
     )
+
+
+def refuse_page(path: Path, head: bytes, *, wanted: str) -> None:
+    """Refuse a web page that was saved in place of a file."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start[:512]:
+        raise InputError(
+            f"{path} is an HTML page, not {wanted}: a download was answered with a web page.",
+            fix="Download the data file itself; a login or a wrong link is the usual cause.",
+        )
 
 
 def _unopened(path: Path, reason: str) -> PancyteError:
@@ -129,12 +151,20 @@ def _check_budget(handle: h5py.File, size: int) -> None:
                 fix="Write it into one file.",
             )
         if item.nbytes > max(HARMLESS, MAX_RATIO * item.id.get_storage_size()):
-            raise damaged(item, f"declares {_gib(item.nbytes)}, in a file of {size:,} bytes")
-    total, memory = sum(item.nbytes for item in arrays), _memory()
-    if memory is not None and total > memory:
+            raise damaged(item, f"declares {gib(item.nbytes)}, in a file of {size:,} bytes")
+    require_memory(
+        handle.filename,
+        sum(item.nbytes for item in arrays),
+        fix="Read some of its cells (anndata.read_h5ad(path, backed='r')) or use more memory.",
+    )
+
+
+def require_memory(path: Path | str, size: int, *, fix: str) -> None:
+    """Refuse a file whose `size` in bytes, once unpacked, exceeds this machine's memory."""
+    memory = _memory()
+    if memory is not None and size > memory:
         raise ResourceError(
-            f"{handle.filename} unpacks to {_gib(total)}; this machine has {_gib(memory)}.",
-            fix="Read some of its cells (anndata.read_h5ad(path, backed='r')) or use more memory.",
+            f"{path} unpacks to {gib(size)}; this machine has {gib(memory)}.", fix=fix
         )
 
 
@@ -145,7 +175,8 @@ def _memory() -> int | None:
         return None
 
 
-def _gib(size: int) -> str:
+def gib(size: int) -> str:
+    """Write a size in bytes for people."""
     return f"{size / 2**30:,.1f} GiB"
 
 

@@ -9,13 +9,16 @@ import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pancyte import errors
-from pancyte.corpus import tenx
+from pancyte.corpus import tenx, zarr
 from pancyte.corpus.checks import batch_columns, inspect, require_cells, require_upright
 from pancyte.corpus.counts import locate, matrix_at
+from pancyte.corpus.delimited import genes_are_rows, likely_originals, read_table
+from pancyte.corpus.kinds import kind_of
 from pancyte.corpus.notices import tell
+from pancyte.corpus.parquet import read_parquet
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,18 +30,20 @@ SLOWEST = 20e6
 
 
 def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> AnnData:
-    """Read single-cell data from an h5ad, a 10x h5 or a 10x folder, and say what it is.
+    """Read single-cell data of any common format, and say what it is.
 
-    The file is first looked through by a process of its own, so that a damaged one becomes an
-    error message rather than a crash or wrong data.
+    What a file is, is told by its content. HDF5 and zarr are first looked through by a process of
+    their own, so that a damaged file becomes
+    an error message rather than a crash or wrong data.
 
     Parameters
     ----------
     path
-        An h5ad; a 10x h5 (Cell Ranger 2 or 3); a folder with matrix.mtx, features.tsv or
-        genes.tsv, and barcodes.tsv; or that matrix.mtx.
+        An h5ad; a zarr store of an AnnData, also zipped; a 10x h5 (Cell Ranger 2 or 3); a folder
+        with matrix.mtx, features.tsv or genes.tsv, and barcodes.tsv, or that matrix.mtx; a table
+        of counts as csv, tsv or txt, also gzipped, or as Parquet.
     transpose
-        The file has genes as rows.
+        The file has genes as rows. Tables whose names show it are transposed without this.
     quiet
         Do not print what was found.
 
@@ -59,20 +64,50 @@ def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> A
         If it does not fit in memory.
     """
     path = Path(path)
-    adata = load(path)
-    if transpose:
-        adata = adata.T.copy()
-    require_cells(adata)
+    adata, notices = _upright(path, transpose)
     require_upright(adata)
-    adata, notices = _settle(adata)
+    adata, settled = _settle(adata)
+    notices += settled
     if not quiet:
         found = inspect(adata)
         tell(found.line(), *notices, *found.notices)
     return adata
 
 
-def load(path: Path) -> AnnData:
-    """Read a file as it is, after checking it."""
+def _upright(path: Path, transpose: bool) -> tuple[AnnData, list[str]]:
+    """Read a file with cells as rows, and say what was done for that."""
+    require_readable(path)
+    kind, notices = kind_of(path), []
+    known = kind not in ("table", "parquet")
+    if kind == "parquet":
+        adata, known = read_parquet(path)
+    elif kind == "table":
+        adata = read_table(path)
+    elif kind == "folder":
+        adata = tenx.read_folder(path)
+    else:
+        adata = _checked(path)
+    require_cells(adata)
+    if not transpose and not known and genes_are_rows(path, adata):
+        transpose = True
+        notices.append("The table had genes as rows and was transposed.")
+    if transpose:
+        adata = _transposed(adata)
+    if mangled := likely_originals(adata.var_names):
+        notices.append(mangled)
+    return adata, notices
+
+
+def _transposed(adata: AnnData) -> AnnData:
+    result = adata.T.copy()
+    matrix: Any = result.X
+    if getattr(matrix, "format", "csr") != "csr":
+        result.X = matrix.tocsr()
+    return result
+
+
+def require_readable(path: Path) -> None:
+    """Refuse a path that is not there, or not ours to read."""
     if not path.exists():
         near = sorted(file.name for file in path.parent.glob("*.h5*"))[:3]
         raise errors.InputError(
@@ -80,14 +115,18 @@ def load(path: Path) -> AnnData:
         )
     if not os.access(path, os.R_OK):
         raise errors.InputError(f"{path} may not be read by you.", fix="Change its permissions.")
-    if path.is_dir() or path.name.endswith(("matrix.mtx", "matrix.mtx.gz")):
-        return tenx.read_folder(path)
+
+
+def _checked(path: Path) -> AnnData:
+    """Read HDF5 or zarr, after another process has checked it."""
     kind = probed(path)
-    return load_h5ad(path) if kind == "h5ad" else tenx.read_h5(path, kind)
+    if kind.startswith("10x"):
+        return tenx.read_h5(path, kind)
+    return load_anndata(path, kind)
 
 
 def probed(path: Path) -> str:
-    """Have another process check an HDF5 file, and return its kind.
+    """Have another process check an HDF5 file or zarr store, and return its kind.
 
     Raises
     ------
@@ -101,7 +140,7 @@ def probed(path: Path) -> str:
             [sys.executable, "-P", "-m", "pancyte.corpus.probe", str(path)],
             capture_output=True,
             env={**os.environ, "PYTHONPATH": where},
-            timeout=PATIENCE + path.stat().st_size / SLOWEST,
+            timeout=PATIENCE + _size(path) / SLOWEST,
         )
     except subprocess.TimeoutExpired as error:
         raise errors.IntegrityError(
@@ -124,15 +163,25 @@ def probed(path: Path) -> str:
     return report["kind"]
 
 
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
+
+
 def load_h5ad(path: Path) -> AnnData:
     """Read an h5ad whose content is already known to be sound."""
+    return load_anndata(path, "h5ad")
+
+
+def load_anndata(path: Path, kind: str) -> AnnData:
+    """Read an h5ad or zarr store whose content is already known to be sound."""
     import anndata
 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*names are not unique")
             warnings.simplefilter("ignore", anndata.OldFormatWarning)
-            return anndata.read_h5ad(path)
+            return zarr.read_store(path) if kind == "zarr" else anndata.read_h5ad(path)
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         if type(error).__name__ == "IORegistryError":
