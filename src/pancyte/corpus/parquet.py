@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,33 +11,36 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_matrix, csr_matrix, vstack
 
-from pancyte.corpus.delimited import BLOCK
-from pancyte.corpus.probe import require_memory
-from pancyte.errors import InputError, IntegrityError, MissingError
+from pancyte.corpus.budget import gib, implausible, require_memory
+from pancyte.corpus.formats import Checked
+from pancyte.corpus.orientation import CELL_WORDS, GENE_WORDS, plain
+from pancyte.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_LONG = (
-    ("cell", "cells", "cellid", "cellname", "barcode", "cellbarcode"),
-    ("gene", "genes", "geneid", "genename", "genesymbol", "symbol", "feature"),
-    ("count", "counts", "umi", "umis", "umicount", "value"),
-)
+ISOLATED = True
+MAGIC = b"PAR1"
+# values read at a time
+BLOCK = 1 << 24
+COUNT_WORDS = ("count", "umi", "umicount", "value")
 
 
-def read_parquet(path: Path) -> tuple[AnnData, bool]:
-    """Read a Parquet file as it stands, a batch of rows at a time.
+def recognises(path: Path, head: bytes) -> bool:
+    """Look for Parquet's signature."""
+    return head.startswith(MAGIC)
+
+
+def check(path: Path) -> Checked:
+    """Check that all of a file can be read as numbers with names.
 
     Returns
     -------
-    AnnData, and whether its rows are known to be cells: they are if the file has three columns
-    named after cells, genes and counts. Otherwise rows are the file's, named by its pandas index
-    or by its first column of text.
+    Of kind ``"parquet triplets"`` if there are columns named after cells, genes and counts, and
+    otherwise ``"parquet table"``, whose rows may be either.
 
     Raises
     ------
-    MissingError
-        If pyarrow is not installed.
     InputError
         If there is no column of names, or a column other than that is not of numbers.
     IntegrityError
@@ -44,17 +48,41 @@ def read_parquet(path: Path) -> tuple[AnnData, bool]:
     ResourceError
         If its counts do not fit in memory.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingError(
-            f"{path} is Parquet, which needs pyarrow.", fix="pip install 'pancyte[parquet]'"
-        ) from None
+    with _opened(path) as file:
+        rows, columns = file.metadata.num_rows, file.metadata.num_columns
+        if implausible(4 * rows * columns, path.stat().st_size):
+            raise IntegrityError(
+                f"{path} is damaged: it declares {rows:,} rows of {columns:,} values, "
+                f"{gib(4 * rows * columns)}.",
+                fix="Copy or download it again.",
+            )
+        if not rows:
+            raise InputError(f"{path} has no rows.", fix="Check the step that wrote it.")
+        triplets = _triplets(file)
+        if triplets:
+            # two codes and a count for every row, and the matrix made of them
+            require_memory(path, 40 * rows, fix="Write fewer cells per file.")
+        stored = 0
+        for piece in _triplet_pieces(path, file, triplets) if triplets else _wide_pieces(path, file):
+            stored += np.count_nonzero(piece.to_numpy(np.float32)) if not triplets else 0
+            require_memory(path, 24 * stored, fix="Write fewer cells per file.")
+    return Checked("parquet triplets" if triplets else "parquet table")
+
+
+def read(path: Path, checked: Checked) -> AnnData:
+    """Read a file that `check` found sound, a block of rows at a time."""
+    with _opened(path) as file:
+        return _from_triplets(path, file) if "triplets" in checked.kind else _wide(path, file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import pyarrow
+    from pyarrow import parquet
+
     try:
         with parquet.ParquetFile(path) as file:
-            long = _long_columns(file.schema_arrow.names)
-            return (_from_long(path, file, long), True) if long else (_wide(path, file), False)
+            yield file
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise IntegrityError(
@@ -62,32 +90,52 @@ def read_parquet(path: Path) -> tuple[AnnData, bool]:
         ) from None
 
 
-def _long_columns(names: list[str]) -> list[str]:
+def _triplets(file: Any) -> list[str]:
     """Find the columns with cell, gene and count; none unless all three are there."""
-    spelling = {"".join(filter(str.isalnum, name.lower())): name for name in names}
-    found = [next((spelling[key] for key in keys if key in spelling), None) for keys in _LONG]
-    return [name for name in found if name] if all(found) else []
+    names = {plain(name): name for name in reversed(file.schema_arrow.names)}
+    found = [
+        next((names[word] for word in words if word in names), "")
+        for words in (CELL_WORDS, GENE_WORDS, COUNT_WORDS)
+    ]
+    return found if all(found) else []
 
 
-def _from_long(path: Path, file: Any, columns: list[str]) -> AnnData:
+def _triplet_pieces(path: Path, file: Any, columns: list[str]) -> Iterator[pd.DataFrame]:
+    for piece in file.iter_batches(batch_size=BLOCK, columns=columns):
+        table = piece.to_pandas()[columns]
+        _require_numbers(path, table[columns[2:]])
+        yield table
+
+
+def _from_triplets(path: Path, file: Any) -> AnnData:
     from anndata import AnnData
 
-    # two codes and a count for every row
-    require_memory(path, 20 * file.metadata.num_rows, fix="Write fewer cells per file.")
     names: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    parts: list[list[np.ndarray]] = [[], [], []]
-    for piece in file.iter_batches(batch_size=BLOCK, columns=columns):
+    places: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    counts: list[np.ndarray] = []
+    for table in _triplet_pieces(path, file, _triplets(file)):
+        for axis in (0, 1):
+            codes, levels = pd.factorize(table.iloc[:, axis].astype(str))
+            known = [names[axis].setdefault(level, len(names[axis])) for level in levels]
+            places[axis].append(np.array(known, dtype=np.int64)[codes])
+        counts.append(table.iloc[:, 2].to_numpy(np.float32))
+    matrix = coo_matrix(
+        (np.concatenate(counts), tuple(map(np.concatenate, places))),
+        shape=(len(names[0]), len(names[1])),
+    )
+    cells, genes = (pd.DataFrame(index=pd.Index(list(known), dtype=object)) for known in names)
+    return AnnData(csr_matrix(matrix), obs=cells, var=genes)
+
+
+def _wide_pieces(path: Path, file: Any) -> Iterator[pd.DataFrame]:
+    """Read rows of numbers, named by the pandas index or by the first column of text."""
+    step = max(1, BLOCK // max(1, file.metadata.num_columns))
+    for piece in file.iter_batches(batch_size=step):
         table = piece.to_pandas()
-        for known, column, part in zip(names, columns[:2], parts[:2], strict=True):
-            codes, levels = pd.factorize(table[column].astype(str))
-            places = [known.setdefault(level, len(known)) for level in levels]
-            part.append(np.array(places, dtype=np.int64)[codes])
-        parts[2].append(_numbers(path, table[[columns[2]]]).ravel())
-    rows, genes, counts = (np.concatenate(part) if part else np.array([], int) for part in parts)
-    shape = (len(names[0]), len(names[1]))
-    matrix = csr_matrix(coo_matrix((counts.astype(np.float32), (rows, genes)), shape=shape))
-    cells, features = (pd.DataFrame(index=pd.Index(list(known), dtype=object)) for known in names)
-    return AnnData(matrix, obs=cells, var=features)
+        if pd.api.types.is_numeric_dtype(table.index.dtype):
+            table = table.set_index(_name_column(path, table))
+        _require_numbers(path, table)
+        yield table
 
 
 def _wide(path: Path, file: Any) -> AnnData:
@@ -95,30 +143,14 @@ def _wide(path: Path, file: Any) -> AnnData:
 
     names: list[str] = []
     blocks: list[csr_matrix] = []
-    columns: list[str] = []
-    corner: str | None = None
-    step = max(1, BLOCK // max(1, len(file.schema_arrow.names)))
-    for table in _tables(file, step):
-        if isinstance(table.index, pd.RangeIndex) or table.index.dtype.kind in "iu":
-            table = table.set_index(_name_column(path, table))
-        corner = corner or (str(table.index.name) if table.index.name else None)
-        columns = list(map(str, table.columns))
-        names.extend(map(str, table.index))
-        blocks.append(csr_matrix(_numbers(path, table)))
-        stored = sum(block.nnz for block in blocks)
-        require_memory(path, 12 * stored, fix="Write fewer cells per file.")
-    if not blocks:
-        raise InputError(f"{path} has no rows.", fix="Check the step that wrote it.")
+    for table in _wide_pieces(path, file):
+        names += map(str, table.index)
+        blocks.append(csr_matrix(table.to_numpy(np.float32)))
     return AnnData(
         vstack(blocks, format="csr"),
-        obs=pd.DataFrame(index=pd.Index(names, dtype=object, name=corner)),
-        var=pd.DataFrame(index=pd.Index(columns, dtype=object)),
+        obs=pd.DataFrame(index=pd.Index(names, dtype=object, name=table.index.name)),
+        var=pd.DataFrame(index=pd.Index(map(str, table.columns), dtype=object)),
     )
-
-
-def _tables(file: Any, step: int) -> Iterator[pd.DataFrame]:
-    for piece in file.iter_batches(batch_size=step):
-        yield piece.to_pandas()
 
 
 def _name_column(path: Path, table: pd.DataFrame) -> str:
@@ -131,11 +163,10 @@ def _name_column(path: Path, table: pd.DataFrame) -> str:
     )
 
 
-def _numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
-    for column in table.columns:
-        if not pd.api.types.is_numeric_dtype(table[column].dtype):
+def _require_numbers(path: Path, table: pd.DataFrame) -> None:
+    for column, kind in table.dtypes.items():
+        if not pd.api.types.is_numeric_dtype(kind):
             raise InputError(
                 f"Column {column!r} of {path} holds {table[column].iloc[0]!r}, which is no number.",
                 fix="Leave out columns that are not counts.",
             )
-    return table.to_numpy(np.float32)

@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import warnings
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pancyte import errors
-from pancyte.corpus import tenx, zarr
+from pancyte.corpus.anndata_store import read_errors, read_whole
 from pancyte.corpus.checks import batch_columns, inspect, require_cells, require_upright
 from pancyte.corpus.counts import locate, matrix_at
-from pancyte.corpus.delimited import genes_are_rows, likely_originals, read_table
-from pancyte.corpus.kinds import kind_of
+from pancyte.corpus.formats import format_of
 from pancyte.corpus.notices import tell
-from pancyte.corpus.parquet import read_parquet
+from pancyte.corpus.orientation import EITHER, genes_are_rows, transposed
+from pancyte.corpus.worker import checked_apart
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 GENES = "Gene Expression"
-# Opening takes half a second; after that even a slow disk gives 20 MB a second
-PATIENCE = 9
-SLOWEST = 20e6
 
 
 def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> AnnData:
     """Read single-cell data of any common format, and say what it is.
 
-    What a file is, is told by its content. HDF5 and zarr are first looked through by a process of
-    their own, so that a damaged file becomes
-    an error message rather than a crash or wrong data.
+    What a file is, is told by its content. Where a library follows the file's own pointers (HDF5,
+    zarr, Parquet, R, SOMA), a process of its own looks through it first, so that a damaged file
+    becomes an error message rather than a crash or wrong data.
 
     Parameters
     ----------
     path
-        An h5ad; a zarr store of an AnnData, also zipped; a 10x h5 (Cell Ranger 2 or 3); a folder
-        with matrix.mtx, features.tsv or genes.tsv, and barcodes.tsv, or that matrix.mtx; a table
-        of counts as csv, tsv or txt, also gzipped, or as Parquet.
+        An h5ad or h5mu; a zarr store of an AnnData, MuData or SpatialData, also zipped; a 10x h5;
+        a folder with a Matrix Market file and tables of genes and cells, or that file; a table of
+        counts as csv, tsv or txt, also gzipped, or as Parquet; loom; an RDS file with a Seurat
+        object or a matrix (``pancyte[rds]``); a SOMA experiment (``pancyte[soma]``).
     transpose
         The file has genes as rows. Tables whose names show it are transposed without this.
     quiet
@@ -57,7 +53,10 @@ def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> A
     Raises
     ------
     InputError
-        If it is not such a file, has no cells or genes, or is transposed.
+        If it is not such a file, has no cells or genes, is transposed, or holds several things
+        that could be meant.
+    MissingError
+        If its format needs a package that is not installed.
     IntegrityError
         If it is damaged.
     ResourceError
@@ -77,33 +76,16 @@ def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> A
 def _upright(path: Path, transpose: bool) -> tuple[AnnData, list[str]]:
     """Read a file with cells as rows, and say what was done for that."""
     require_readable(path)
-    kind, notices = kind_of(path), []
-    known = kind not in ("table", "parquet")
-    if kind == "parquet":
-        adata, known = read_parquet(path)
-    elif kind == "table":
-        adata = read_table(path)
-    elif kind == "folder":
-        adata = tenx.read_folder(path)
-    else:
-        adata = _checked(path)
+    form = format_of(path)
+    checked = checked_apart(path) if form.ISOLATED else form.check(path)
+    notices = list(checked.notices)
+    with _repeated_names():
+        adata = form.read(path, checked)
     require_cells(adata)
-    if not transpose and not known and genes_are_rows(path, adata):
+    if not transpose and checked.kind in EITHER and genes_are_rows(path, adata):
         transpose = True
         notices.append("The table had genes as rows and was transposed.")
-    if transpose:
-        adata = _transposed(adata)
-    if mangled := likely_originals(adata.var_names):
-        notices.append(mangled)
-    return adata, notices
-
-
-def _transposed(adata: AnnData) -> AnnData:
-    result = adata.T.copy()
-    matrix: Any = result.X
-    if getattr(matrix, "format", "csr") != "csr":
-        result.X = matrix.tocsr()
-    return result
+    return transposed(adata) if transpose else adata, notices
 
 
 def require_readable(path: Path) -> None:
@@ -117,83 +99,18 @@ def require_readable(path: Path) -> None:
         raise errors.InputError(f"{path} may not be read by you.", fix="Change its permissions.")
 
 
-def _checked(path: Path) -> AnnData:
-    """Read HDF5 or zarr, after another process has checked it."""
-    kind = probed(path)
-    if kind.startswith("10x"):
-        return tenx.read_h5(path, kind)
-    return load_anndata(path, kind)
-
-
-def probed(path: Path) -> str:
-    """Have another process check an HDF5 file or zarr store, and return its kind.
-
-    Raises
-    ------
-    PancyteError
-        What the other process found wrong, or that it crashed or hung.
-    """
-    where = os.pathsep.join(filter(None, sys.path))
-    again = "Copy or download the file again."
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "pancyte.corpus.probe", str(path)],
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": where},
-            timeout=PATIENCE + _size(path) / SLOWEST,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise errors.IntegrityError(
-            f"{path} could not be read within {error.timeout:.0f} s: it is damaged, or its disk "
-            "does not answer.",
-            fix=again,
-        ) from None
-    # killed by a signal, which Windows reports as a status above 255
-    if not 0 <= done.returncode < 256:
-        raise errors.IntegrityError(
-            f"{path} is damaged: reading it crashes the HDF5 library (status {done.returncode}).",
-            fix=again,
-        )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise errors.PancyteError(f"{path} could not be checked: {said[-1] if said else '?'}.")
-    report = json.loads(done.stdout)
-    if "error" in report:
-        raise getattr(errors, report["error"])(report["what"], fix=report["fix"])
-    return report["kind"]
-
-
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files)
-
-
 def load_h5ad(path: Path) -> AnnData:
     """Read an h5ad whose content is already known to be sound."""
-    return load_anndata(path, "h5ad")
+    with _repeated_names(), read_errors(path):
+        return read_whole(path)
 
 
-def load_anndata(path: Path, kind: str) -> AnnData:
-    """Read an h5ad or zarr store whose content is already known to be sound."""
-    import anndata
-
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*names are not unique")
-            warnings.simplefilter("ignore", anndata.OldFormatWarning)
-            return zarr.read_store(path) if kind == "zarr" else anndata.read_h5ad(path)
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        if type(error).__name__ == "IORegistryError":
-            raise errors.InputError(
-                f"{path} uses an encoding that anndata {version('anndata')} does not know: "
-                f"{reason[0]}",
-                fix="Update anndata (pip install -U anndata).",
-            ) from None
-        raise errors.IntegrityError(
-            f"{path} cannot be read: {reason[0].rstrip('.')}.",
-            fix="Open it where it was made and write it again.",
-        ) from None
+@contextmanager
+def _repeated_names() -> Iterator[None]:
+    """Silence AnnData on names that occur twice: cells are renamed below, genes summed later."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*names are not unique")
+        yield
 
 
 def _settle(adata: AnnData) -> tuple[AnnData, list[str]]:

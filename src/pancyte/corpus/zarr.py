@@ -1,122 +1,91 @@
-"""AnnData in zarr stores, versions 2 and 3: a folder, or a zip archive of one."""
+"""Zarr stores, versions 2 and 3, a folder or a zip archive: AnnData, MuData, SpatialData's tables."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
+import numpy as np
 
-from pancyte.corpus.probe import HARMLESS, MAX_RATIO, gib, require_memory
-from pancyte.corpus.structure import blocks, check_h5ad, damaged
+from pancyte.corpus import anndata_store
+from pancyte.corpus.budget import HARMLESS, gib, implausible, require_memory
+from pancyte.corpus.formats import Checked
+from pancyte.corpus.structure import (
+    Contradiction,
+    arrays,
+    blocks,
+    check_anndata,
+    has_matrix,
+    index_of,
+    is_array,
+)
 from pancyte.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-
-class _Source:
-    """What `structure` asks of an HDF5 file: its name."""
-
-    def __init__(self, path: Path) -> None:
-        self.filename = str(path)
+ISOLATED = True
+ROOTS = ("zarr.json", ".zgroup", ".zmetadata")
+FIX = "Copy or download the whole folder again."
 
 
-class _Array(h5py.Dataset):
-    """A zarr array that answers the questions of `structure` as an HDF5 dataset does."""
-
-    def __init__(self, array: Any, source: _Source) -> None:
-        self.array, self._source = array, source
-
-    file = property(lambda self: self._source)
-    name = property(lambda self: self.array.name)
-    attrs = property(lambda self: self.array.attrs)
-    shape = property(lambda self: self.array.shape)
-    ndim = property(lambda self: self.array.ndim)
-    dtype = property(lambda self: self.array.dtype)
-    chunks = property(lambda self: self.array.chunks)
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
-    def __getitem__(self, where: Any) -> Any:
-        return self.array[where]
+def recognises(path: Path, head: bytes) -> bool:
+    """Look for the entry at a store's root, in a folder or a zip archive."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in ROOTS)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name in ROOTS for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
-class _Group(h5py.Group):
-    """A zarr group that answers the questions of `structure` as an HDF5 group does."""
-
-    def __init__(self, group: Any, source: _Source) -> None:
-        self.group, self._source = group, source
-
-    file = property(lambda self: self._source)
-    filename = property(lambda self: self._source.filename)
-    name = property(lambda self: self.group.name)
-    attrs = property(lambda self: self.group.attrs)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.group
-
-    def __len__(self) -> int:
-        return len(list(self.group))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.group)
-
-    def __getitem__(self, name: str) -> _Array | _Group:
-        item = self.group[name]
-        return (_Array if hasattr(item, "shape") else _Group)(item, self._source)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default  # noqa: SIM401
-
-
-def check(path: Path) -> str:
-    """Check a zarr store's sizes and inner consistency, and read all of it once.
-
-    Returns
-    -------
-    ``"zarr"``.
+def check(path: Path) -> Checked:
+    """Check a store's sizes and inner consistency, and read once all that is to be used.
 
     Raises
     ------
     InputError
-        If it holds no AnnData.
-    IntegrityError
+        If it holds no AnnData, or several.
+    IntegrityError, Contradiction
         If its parts contradict each other, lack pieces, or cannot be read.
     ResourceError
         If it needs more memory than this machine has.
     """
-    store = _Group(_opened(path), _Source(path))
-    if not {"obs", "var"} <= set(store):
+    if path.is_file():
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        require_memory(path, unpacked, fix="Use more memory.")
+    root = _opened(path)
+    part, notices = _part(path, root)
+    store = root[part] if part else root
+    if not has_matrix(store):
         raise InputError(
-            f"{path} is a zarr store, but not an AnnData; it holds "
-            f"{', '.join(list(store)[:5]) or 'nothing'}.",
-            fix="Write it with adata.write_zarr(…); for SpatialData, give the folder of one table.",
+            f"{path} holds no expression matrix, only tables.",
+            fix="Write X, or a layer with the counts, into it.",
         )
-    arrays = list(_arrays(store))
-    for item in arrays:
+    items = list(arrays(store))
+    for item in items:
         _check_sizes(item)
-    require_memory(
-        path,
-        sum(item.array.nbytes for item in arrays),
-        fix="Write fewer cells, or use more memory.",
-    )
-    for item in arrays:
-        _check_pieces(item)
-    check_h5ad(store)
-    for item in arrays:
-        deque(blocks(item), maxlen=0)
-    return "zarr"
+    require_memory(path, sum(item.nbytes for item in items), fix="Use more memory.")
+    lacking = {item.name: number for item in items if (number := _lacking(item))}
+    _refuse_lacking(store, lacking)
+    check_anndata(store)
+    for item in items:
+        _look_through(item, check_rows=item.name in lacking and _is_expression(item))
+    return Checked("zarr", part, (*notices, *_told(items, lacking)))
 
 
-def read_store(path: Path) -> AnnData:
+def read(path: Path, checked: Checked) -> AnnData:
     """Read a store that `check` found sound."""
     import anndata
 
-    return anndata.read_zarr(_opened(path))
+    with anndata_store.read_errors(path):
+        root = _opened(path)
+        if checked.part:
+            return anndata_store.read_part(root, checked.part)
+        return anndata.read_zarr(root)
 
 
 def _opened(path: Path) -> Any:
@@ -127,37 +96,107 @@ def _opened(path: Path) -> Any:
         return zarr.open_group(store, mode="r")
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise IntegrityError(
-            f"{path} is damaged: its zarr metadata cannot be read ({error}).",
-            fix="Copy or download the whole folder again.",
+            f"{path} is damaged: its zarr metadata cannot be read ({error}).", fix=FIX
         ) from None
 
 
-def _arrays(group: _Group) -> Iterator[_Array]:
-    for name in group:
-        item = group[name]
-        if isinstance(item, _Array):
-            yield item
-        else:
-            yield from _arrays(item)
+def _part(path: Path, root: Any) -> tuple[str, tuple[str, ...]]:
+    """Find the AnnData in a store: the store itself, a modality, or a table of SpatialData.
+
+    Raises
+    ------
+    InputError
+        If there is none, or several tables.
+    """
+    if {"obs", "var"} <= set(root) and "mod" not in root:
+        return "", ()
+    if "mod" in root:
+        return anndata_store.modality(path, root)
+    folder = next((name for name in ("tables", "table") if name in root), None)
+    tables = list(root[folder]) if folder else []
+    if len(tables) == 1:
+        others = [name for name in root if name != folder]
+        told = f"Took the table {tables[0]} of SpatialData; left out {', '.join(others)}."
+        return f"{folder}/{tables[0]}", (told,) if others else ()
+    if tables:
+        raise InputError(
+            f"{path} is SpatialData with {len(tables)} tables: {', '.join(tables)}.",
+            fix=f"Give the one to read: {path}/{folder}/{tables[0]}.",
+        )
+    raise InputError(
+        f"{path} is a zarr store, but neither AnnData, MuData nor SpatialData with a table; it "
+        f"holds {', '.join(list(root)[:5]) or 'nothing'}.",
+        fix="Write it with adata.write_zarr(…).",
+    )
 
 
-def _check_sizes(item: _Array) -> None:
-    """Refuse declared sizes that the stored bytes cannot hold."""
-    array = item.array
-    if array.nbytes > max(HARMLESS, MAX_RATIO * array.nbytes_stored()):
-        raise damaged(item, f"declares {gib(array.nbytes)}, but stores far less")
-    piece = array.dtype.itemsize
-    for length in array.chunks:
-        piece *= length
-    if piece > max(HARMLESS, array.nbytes):
-        raise damaged(item, f"declares chunks of {gib(piece)} for {gib(array.nbytes)} of data")
+def _check_sizes(item: Any) -> None:
+    """Refuse sizes that the stored bytes cannot hold, and objects that only code could unpack."""
+    filters = [*(getattr(item, "filters", None) or ())]
+    if any("pickle" in str(codec).lower() for codec in filters):
+        raise InputError(
+            f"{item.name.strip('/')} holds pickled Python objects, which could run code.",
+            fix="Write it as plain numbers and text.",
+        )
+    if item.nchunks_initialized and implausible(item.nbytes, item.nbytes_stored()):
+        raise Contradiction(item, f"declares {gib(item.nbytes)}, but stores far less")
+    piece = item.dtype.itemsize * int(np.prod(item.chunks, dtype=object))
+    if piece > max(HARMLESS, item.nbytes):
+        raise Contradiction(item, f"declares chunks of {gib(piece)} for {gib(item.nbytes)} of data")
 
 
-def _check_pieces(item: _Array) -> None:
-    """Refuse a sparse matrix without some of its files: zarr would read zeros in their place."""
-    array = item.array
-    if array.name.rsplit("/", 1)[-1] != "data" or array.ndim != 1:
-        return
-    lacking = array.nchunks - array.nchunks_initialized
-    if lacking > 0:
-        raise damaged(item, f"lacks {lacking:,} of its {array.nchunks:,} pieces")
+def _lacking(item: Any) -> int:
+    return item.nchunks - item.nchunks_initialized
+
+
+def _refuse_lacking(store: Any, lacking: dict[str, int]) -> None:
+    """Refuse stores without pieces that can never have been left out as zeros.
+
+    A piece that is not there reads as zeros, and a writer may leave out pieces of zeros (zarr 3
+    does). But the values of a sparse matrix are not zero, the indices of a whole piece are not all
+    0, and names are not empty: without these, part of the store was lost on the way.
+    """
+    for table in ("obs", "var"):
+        names = store[table] if is_array(store[table]) else index_of(store[table])
+        _refuse(names, lacking)
+    for folder in (store, *(store[name] for name in ("layers", "raw") if name in store)):
+        for name in folder:
+            matrix = folder[name]
+            if not is_array(matrix) and "indptr" in matrix and matrix["data"].shape[0]:
+                for part in ("data", "indices", "indptr"):
+                    _refuse(matrix[part], lacking)
+
+
+def _refuse(item: Any, lacking: dict[str, int]) -> None:
+    if item.name in lacking and item.nchunks > 1:
+        raise Contradiction(
+            item, f"lacks {lacking[item.name]:,} of its {item.nchunks:,} pieces: the copy is partial"
+        )
+
+
+def _is_expression(item: Any) -> bool:
+    return len(item.shape) == 2 and item.name.strip("/").split("/")[-1] == "X"
+
+
+def _look_through(item: Any, *, check_rows: bool) -> None:
+    """Read an array once; cells whose pieces are all missing cannot have been measured."""
+    seen = 0
+    for block in blocks(item):
+        if check_rows:
+            for start in range(0, len(block), item.chunks[0]):
+                rows = block[start : start + item.chunks[0]]
+                if not rows.any():
+                    first = seen + start
+                    raise Contradiction(
+                        item, f"lacks all pieces of rows {first:,} to {first + len(rows) - 1:,}"
+                    )
+        seen += len(block)
+
+
+def _told(items: list[Any], lacking: dict[str, int]) -> list[str]:
+    return [
+        f"{item.name.strip('/')} lacks {lacking[item.name]:,} of its {item.nchunks:,} pieces, which "
+        "were read as zeros: right if it was written without empty pieces, as zarr 3 does."
+        for item in items
+        if item.name in lacking and item.nchunks > 1 and len(item.shape) == 2
+    ]

@@ -1,0 +1,4 @@
+"""x"""
+ISOLATED = True
+def recognises(path, head):
+    return False

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from anndata import AnnData, settings
+from scipy.sparse import csc_matrix
+
+from pancyte.corpus.read import read
+from pancyte.errors import InputError, IntegrityError
+from tests.corpus.accidents import same_counts
+
+
+def _write(adata: AnnData, path: Path, version: int = 3, **how) -> Path:
+    with settings.override(zarr_write_format=version), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Writing zarr v2 data")
+        adata.write_zarr(path, **how)
+    return path
+
+
+def _zipped(store: Path) -> Path:
+    return Path(shutil.make_archive(str(store.with_suffix("")), "zip", store))
+
+
+def _chunked(adata: AnnData, path: Path, shape: tuple[int, int], *, empty: bool) -> Path:
+    adata.X = adata.X.toarray()
+    with zarr.config.set({"array.write_empty_chunks": empty}):
+        return _write(adata, path, chunks=shape)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+@pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
+def test_reads_back_equal(small, tmp_path, version, packed, kind):
+    given = small.X
+    small.X = {"csr": given, "csc": csc_matrix(given), "dense": given.toarray()}[kind]
+    small.obsm["X_pca"] = np.ones((small.n_obs, 2))
+    path = _write(small, tmp_path / "cells.zarr", version)
+    adata = read(_zipped(path) if packed else path)
+    assert adata.obs.equals(small.obs)
+    assert adata.var.equals(small.var)
+    assert same_counts(csc_matrix(adata.X), csc_matrix(given))
+    assert np.array_equal(adata.obsm["X_pca"], small.obsm["X_pca"])
+
+
+def _pieces(store: Path, array: str) -> list[Path]:
+    """The files of an array's pieces, largest last."""
+    files = [file for file in (store / array).rglob("*") if file.is_file()]
+    pieces = [file for file in files if file.name.lstrip(".") not in ("zarray", "zattrs", "zarr.json")]
+    return sorted(pieces, key=lambda file: file.stat().st_size)
+
+
+@pytest.fixture
+def pieces_of_a_thousand(monkeypatch):
+    """Make zarr split even small arrays."""
+    with zarr.config.set({"array.target_shard_size_bytes": None}):
+        yield
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("array", ["X/data", "X/indices", "X/indptr", "obs/_index", "var/_index"])
+def test_a_partial_copy_is_refused(small, tmp_path, version, array):
+    path = _write(small, tmp_path / "cells.zarr", version)
+    group = zarr.open_group(path, mode="a")
+    item = group[array]
+    values, attributes = item[:], dict(item.attrs)
+    anew = group.create_array(
+        array, shape=values.shape, dtype=item.dtype, chunks=(len(values) // 3,), overwrite=True
+    )
+    anew[:] = values
+    anew.attrs.update(attributes)
+    zarr.consolidate_metadata(group.store)
+    assert read(path).n_obs == small.n_obs
+    _pieces(path, array)[-2].unlink()
+    with pytest.raises(IntegrityError, match=rf"{array} lacks 1 of its 4 pieces: the copy is partial"):
+        read(path)
+
+
+def test_dense_pieces_that_were_never_written_are_told(small, tmp_path, capsys):
+    # the second half of the genes, in the first half of the cells, was not detected
+    small.X = small.X.tolil()
+    small.X[:100, 750:] = 0
+    small.X = small.X.tocsr()
+    counts = small.X.copy()
+    path = _chunked(small, tmp_path / "cells.zarr", (100, 750), empty=False)
+    adata = read(path)
+    assert np.array_equal(adata.X, counts.toarray())
+    assert "X lacks 1 of its 6 pieces, which were read as zeros" in capsys.readouterr().err
+
+
+def test_dense_cells_without_any_piece_are_refused(small, tmp_path):
+    path = _chunked(small, tmp_path / "cells.zarr", (100, 750), empty=True)
+    for place in (0, 1):
+        (path / "X" / "c" / "1" / str(place)).unlink()
+    with pytest.raises(IntegrityError, match="X lacks all pieces of rows 100 to 199"):
+        read(path)
+
+
+def _set(array: str, place: int, value: int):
+    def change(path: Path) -> None:
+        zarr.open_group(path, mode="a", use_consolidated=False)[array][place] = value
+
+    return change
+
+
+def _metadata(path: Path) -> None:
+    (path / "zarr.json").write_text((path / "zarr.json").read_text()[:-200])
+
+
+def _piece(path: Path) -> None:
+    largest = _pieces(path, "X/data")[-1]
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+def _bomb(path: Path) -> None:
+    file = path / "X" / "data" / "zarr.json"
+    array = json.loads(file.read_text())
+    array["shape"] = [1 << 40]
+    file.write_text(json.dumps(array))
+    root = json.loads((path / "zarr.json").read_text())
+    root.pop("consolidated_metadata")
+    (path / "zarr.json").write_text(json.dumps(root))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_set("X/indptr", 7, 10**8), "X/indptr falls at entry 8"),
+        (_set("X/indices", 11, 1500), "X/indices points at 1,500, outside 0 … 1,499"),
+        (_set("obs/cell_type/codes", 2, 99), "obs/cell_type has category codes outside"),
+        (_metadata, "metadata cannot be read"),
+        (_piece, "is damaged"),
+        (_bomb, "X/data declares .* GiB, but stores far less"),
+    ],
+    ids=["indptr", "indices", "codes", "metadata", "truncated piece", "bomb"],
+)
+def test_damage(small, tmp_path, change, said):
+    path = _write(small, tmp_path / "cells.zarr")
+    change(path)
+    with pytest.raises(IntegrityError, match=said):
+        read(path)
+
+
+def test_truncated_zip(small, tmp_path):
+    path = _zipped(_write(small, tmp_path / "cells.zarr"))
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(InputError, match="is a zip archive, but not of a zarr store"):
+        read(path)
+
+
+def test_pickles_are_refused_before_they_run(small, tmp_path):
+    path = _write(small, tmp_path / "cells.zarr", 2)
+    (path / "uns" / "note").mkdir(parents=True)
+    array = {
+        "zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "|O", "fill_value": 0,
+        "order": "C", "compressor": None, "filters": [{"id": "pickle", "protocol": 5}],
+    }  # fmt: skip
+    (path / "uns" / "note" / ".zarray").write_text(json.dumps(array))
+    (path / "uns" / "note" / "0").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+    (path / ".zmetadata").unlink()
+    with pytest.raises((InputError, IntegrityError)):
+        read(path)
+    assert not Path("ran").exists()
+
+
+def test_other_zarr(tmp_path):
+    zarr.open_group(tmp_path / "image.zarr", mode="w").create_array("0", shape=(3,), dtype="f4")
+    with pytest.raises(InputError, match="neither AnnData, MuData nor SpatialData.*; it holds 0"):
+        read(tmp_path / "image.zarr")
+
+
+def _spatial(path: Path, tables: dict[str, AnnData]) -> Path:
+    """A store as spatialdata writes it: elements by kind, tables as AnnData."""
+    root = zarr.open_group(path, mode="w")
+    root.create_group("images")
+    root.create_group("tables")
+    for name, adata in tables.items():
+        _write(adata, path / "tables" / name)
+    zarr.consolidate_metadata(root.store)
+    return path
+
+
+def test_the_table_of_spatialdata(small, tmp_path, capsys):
+    path = _spatial(tmp_path / "tissue.zarr", {"cells": small})
+    adata = read(path)
+    assert same_counts(adata.X, small.X)
+    assert adata.obs.equals(small.obs)
+    assert "Took the table cells of SpatialData; left out images." in capsys.readouterr().err
+
+
+def test_several_tables_of_spatialdata_ask_which(small, tmp_path):
+    path = _spatial(tmp_path / "tissue.zarr", {"spots": small[:50].copy(), "cells": small})
+    with pytest.raises(InputError, match=r"2 tables: (spots, cells|cells, spots).*/tables/"):
+        read(path)
+    assert read(path / "tables" / "spots").n_obs == 50
