@@ -138,7 +138,7 @@ def _check_sizes(item: Any) -> None:
             f"{item.name.strip('/')} holds pickled Python objects, which could run code.",
             fix="Write it as plain numbers and text.",
         )
-    if item.nchunks_initialized and implausible(item.nbytes, item.nbytes_stored()):
+    if implausible(item.nbytes, item.nbytes_stored()):
         raise Contradiction(item, f"declares {gib(item.nbytes)}, but stores far less")
     piece = item.dtype.itemsize * int(np.prod(item.chunks, dtype=object))
     if piece > max(HARMLESS, item.nbytes):
