@@ -159,19 +159,20 @@ def test_truncated_zip(small, tmp_path):
         read(path)
 
 
-def test_pickles_are_refused_before_they_run(small, tmp_path):
+def test_pickles_are_refused_before_they_run(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = _write(small, tmp_path / "cells.zarr", 2)
     (path / "uns" / "note").mkdir(parents=True)
     array = {
-        "zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "|O", "fill_value": 0,
+        "zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "<f8", "fill_value": 0,
         "order": "C", "compressor": None, "filters": [{"id": "pickle", "protocol": 5}],
     }  # fmt: skip
     (path / "uns" / "note" / ".zarray").write_text(json.dumps(array))
     (path / "uns" / "note" / "0").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
     (path / ".zmetadata").unlink()
-    with pytest.raises((InputError, IntegrityError)):
+    with pytest.raises(IntegrityError, match="pickle"):
         read(path)
-    assert not Path("ran").exists()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_other_zarr(tmp_path):

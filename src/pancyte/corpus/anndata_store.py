@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from pancyte.errors import InputError, IntegrityError, MissingError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-RNA = ("rna", "gex", "geneexpression", "transcriptome")
+RNA = ("rna", "mrna", "gex", "geneexpression", "transcriptome")
+# the first anndata that reads an encoding, where the oldest supported one does not
+_SINCE = {"null": "0.12", "accessor": "0.14"}
 PARTS = ("X", "obs", "var", "layers", "obsm", "varm", "obsp", "varp", "uns", "raw")
 
 
@@ -37,24 +40,35 @@ def read_errors(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", anndata.OldFormatWarning)
+            warnings.filterwarnings("ignore", message="Support for Awkward Arrays")
             yield
     except ImportError as error:
-        package = error.name or "awkward"
+        package = "awkward" if "awkward" in str(error) else error.name
         raise MissingError(
             f"{path} holds an array that needs {package}.", fix=f"pip install {package}"
         ) from None
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         if type(error).__name__ == "IORegistryError":
-            raise InputError(
-                f"{path} uses an encoding that anndata {version('anndata')} does not know: "
-                f"{reason[0]}",
-                fix="Update anndata (pip install -U anndata).",
-            ) from None
+            raise _newer(path, "\n".join([*reason, *getattr(error, "__notes__", [])])) from None
         raise IntegrityError(
             f"{path} cannot be read: {reason[0].rstrip('.')}.",
             fix="Open it where it was made and write it again.",
         ) from None
+
+
+def _newer(path: Path, reason: str) -> InputError:
+    """Name the encoding that this anndata does not know, and where it is."""
+    found = dict(re.findall(r"encoding_(type|version)='([^']*)'", reason))
+    place = re.search(r"reading key '([^']*)'", reason)
+    kind = found.get("type", "")
+    since = _SINCE.get(kind)
+    needed = f">={since}" if since else f">{version('anndata')}"
+    return InputError(
+        f"{path} uses the encoding {kind} {found.get('version', '')}"
+        f"{f' at {place[1]!r}' if place else ''}, which anndata {version('anndata')} does not know.",
+        fix=f"pip install -U 'anndata{needed}'",
+    )
 
 
 def read_whole(path: Path) -> AnnData:

@@ -131,13 +131,7 @@ def _part(path: Path, root: Any) -> tuple[str, tuple[str, ...]]:
 
 
 def _check_sizes(item: Any) -> None:
-    """Refuse sizes that the stored bytes cannot hold, and objects that only code could unpack."""
-    filters = [*(getattr(item, "filters", None) or ())]
-    if any("pickle" in str(codec).lower() for codec in filters):
-        raise InputError(
-            f"{item.name.strip('/')} holds pickled Python objects, which could run code.",
-            fix="Write it as plain numbers and text.",
-        )
+    """Refuse sizes that the stored bytes cannot hold."""
     if implausible(item.nbytes, item.nbytes_stored()):
         raise Contradiction(item, f"declares {gib(item.nbytes)}, but stores far less")
     piece = item.dtype.itemsize * int(np.prod(item.chunks, dtype=object))
