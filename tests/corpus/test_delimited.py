@@ -35,7 +35,9 @@ def _as_in(adata: AnnData, table: pd.DataFrame) -> bool:
     )
 
 
-@pytest.mark.parametrize("separator", [",", "\t", ";", " "], ids=["comma", "tab", "semicolon", "blank"])
+@pytest.mark.parametrize(
+    "separator", [",", "\t", ";", " "], ids=["comma", "tab", "semicolon", "blank"]
+)
 @pytest.mark.parametrize("rows", ["cells", "genes"])
 def test_any_separator_and_either_direction(table, tmp_path, capsys, separator, rows):
     path = tmp_path / "counts.txt"
@@ -119,8 +121,14 @@ def _ragged(table: pd.DataFrame) -> str:
         (_cell_types, r"has 'acinar cell' in column 'cell_type', where a number is needed"),
         (_missing, r"Row '[ACGT0-9-]+' \(line 3\) of .* has 'nothing' in column"),
         (_ragged, r"Line 5 of .* has 302 fields, where the header has 301"),
-        (lambda table: _text(table)[:-40], r"Line 41 of .* has \d+ fields, where the header has 301"),
-        (lambda table: _text(table.set_axis(["B2M"] * 300, axis=1)), "1 names more than once, e.g. 'B2M'"),
+        (
+            lambda table: _text(table)[:-40],
+            r"Line 41 of .* has \d+ fields, where the header has 301",
+        ),
+        (
+            lambda table: _text(table.set_axis(["B2M"] * 300, axis=1)),
+            "1 names more than once, e.g. 'B2M'",
+        ),
         (lambda table: "\n".join(table.columns), "no table of counts: its first lines, 'MALAT1"),
         (lambda table: _text(table).splitlines()[0], "no common separator or no rows"),
     ],
@@ -142,7 +150,7 @@ def test_truncated_gzip(table, tmp_path):
 def test_text_that_turns_into_bytes(table, tmp_path):
     data = _text(table).encode()
     (tmp_path / "counts.csv").write_bytes(data[:8000] + b"\xff\xfe\x80" + data[8000:])
-    with pytest.raises(IntegrityError, match="is damaged: .*utf-8"):
+    with pytest.raises(IntegrityError, match=r"is damaged: .*utf-8"):
         read(tmp_path / "counts.csv")
 
 

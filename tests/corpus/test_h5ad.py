@@ -21,14 +21,18 @@ COLUMNS = {
     "yes or no": _half((True, None), "boolean"),
     "text": _half(("a", "b"), "string"),
     "missing text": _half(("a", None), "string"),
-    "ordered": pd.Series(pd.Categorical(["low", "high", None] * 68 + ["low"], ["low", "high"], ordered=True)),
+    "ordered": pd.Series(
+        pd.Categorical(["low", "high", None] * 68 + ["low"], ["low", "high"], ordered=True)
+    ),
     "fraction": pd.Series(np.linspace(0, 1, 205)),
 }
 
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_every_kind_of_column(small, written, column):
-    small.obs["column"] = COLUMNS[column].to_numpy(object) if column == "text" else COLUMNS[column].array
+    small.obs["column"] = (
+        COLUMNS[column].to_numpy(object) if column == "text" else COLUMNS[column].array
+    )
     with settings.override(allow_write_nullable_strings=True):
         path = written(small)
     found = read(path).obs["column"]
@@ -77,8 +81,14 @@ def _mark(part: str, kind: str, number: str):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_mark("obs/cell_type", "categorical", "9.0.0"), r"encoding categorical 9\.0\.0 at .*anndata>\d"),
-        (_mark("uns/provenance", "accessor", "0.1.0"), r"encoding accessor 0\.1\.0 .*anndata>=0\.14"),
+        (
+            _mark("obs/cell_type", "categorical", "9.0.0"),
+            r"encoding categorical 9\.0\.0 at .*anndata>\d",
+        ),
+        (
+            _mark("uns/provenance", "accessor", "0.1.0"),
+            r"encoding accessor 0\.1\.0 .*anndata>=0\.14",
+        ),
     ],
     ids=["version", "kind"],
 )
@@ -124,7 +134,9 @@ def test_a_mask_of_another_length(small, written):
 
 @pytest.fixture
 def proteins(small: AnnData) -> AnnData:
-    return AnnData(np.ones((205, 3), np.float32), obs=small.obs[[]], var=pd.DataFrame(index=list("abc")))
+    return AnnData(
+        np.ones((205, 3), np.float32), obs=small.obs[[]], var=pd.DataFrame(index=list("abc"))
+    )
 
 
 def _write_h5mu(path, modalities: dict[str, AnnData], obs: pd.DataFrame) -> None:

@@ -28,9 +28,9 @@ def _as_in(adata: AnnData, table: pd.DataFrame) -> bool:
 def test_wide(table, tmp_path, capsys, names, rows):
     given = table if rows == "cells" else table.T
     given = given.rename_axis(index="name", columns=None)
-    given.to_parquet(tmp_path / "t.parquet") if names == "index" else given.reset_index().to_parquet(
-        tmp_path / "t.parquet", index=False
-    )
+    given.to_parquet(
+        tmp_path / "t.parquet"
+    ) if names == "index" else given.reset_index().to_parquet(tmp_path / "t.parquet", index=False)
     assert _as_in(read(tmp_path / "t.parquet"), table)
     assert ("was transposed" in capsys.readouterr().err) == (rows == "genes")
 
@@ -54,7 +54,7 @@ def test_blocks_make_no_difference(table, tmp_path, monkeypatch):
 def test_what_is_wrong_is_named(table, tmp_path):
     path = tmp_path / "t.parquet"
     table.assign(cell_type="acinar cell").to_parquet(path)
-    with pytest.raises(InputError, match="Column 'cell_type' of .* holds 'acinar cell'"):
+    with pytest.raises(InputError, match=r"Column 'cell_type' of .* holds 'acinar cell'"):
         read(path)
     table.reset_index(drop=True).to_parquet(path, index=False)
     with pytest.raises(InputError, match="no column of names, only numbers: MALAT1"):
@@ -84,5 +84,5 @@ def test_a_file_that_unpacks_without_end(tmp_path):
     columns = {f"gene {number}": pa.array(np.zeros(rows, np.int8)) for number in range(12)}
     one_page = {"row_group_size": rows, "data_page_size": rows, "write_batch_size": rows}
     pq.write_table(pa.table(columns), path, max_rows_per_page=rows, **one_page)
-    with pytest.raises(IntegrityError, match="declares 8,388,608 rows of 12 values, 0.4 GiB"):
+    with pytest.raises(IntegrityError, match=r"declares 8,388,608 rows of 12 values, 0\.4"):
         read(path)

@@ -17,9 +17,9 @@ from tests.corpus.accidents import same_counts
 
 pytest.importorskip("rdata")
 
-from rdata.parser import RData, RExtraInfo, RObject, RObjectInfo, RObjectType, RVersions  # noqa: E402
-from rdata.unparser._unparser import pack_r_object_info  # noqa: E402
-from rdata.unparser._xdr import UnparserXDR  # noqa: E402
+from rdata.parser import RData, RExtraInfo, RObject, RObjectInfo, RObjectType, RVersions
+from rdata.unparser._unparser import pack_r_object_info
+from rdata.unparser._xdr import UnparserXDR
 
 
 class _WithS4(UnparserXDR):
@@ -81,7 +81,9 @@ def _dgc(adata: AnnData) -> RObject:
 def _write(path: Path, root: RObject, *, magic: bytes = b"") -> Path:
     with gzip.open(path, "wb") as stream:
         stream.write(magic)
-        _WithS4(stream).unparse_r_data(RData(RVersions(3, 0x40201, 0x30500), RExtraInfo("UTF-8"), root))
+        _WithS4(stream).unparse_r_data(
+            RData(RVersions(3, 0x40201, 0x30500), RExtraInfo("UTF-8"), root)
+        )
     return path
 
 
@@ -157,7 +159,9 @@ def test_seurat_3_and_4(few, tmp_path, capsys):
     assert _same(adata, few)
     assert list(adata.obs["donor"]) == list(few.obs["donor"])
     assert list(adata.obs["cell_type"]) == list(few.obs["cell_type"])
-    assert list(adata.obs["nCount_RNA"]) == list(few.obs_vector("MALAT1") * 0 + few.X.sum(axis=1).A1)
+    assert list(adata.obs["nCount_RNA"]) == list(
+        few.obs_vector("MALAT1") * 0 + few.X.sum(axis=1).A1
+    )
     assert np.array_equal(adata.obsm["X_umap"][:, 1], np.arange(60, 120))
     assert "Took the assay RNA; left out ADT." in capsys.readouterr().err
 

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import gzip
-import shutil
-
-import h5py
 import numpy as np
-import pandas as pd
 import pytest
 from anndata import AnnData
-from scipy.io import mmwrite
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
 from pancyte._settings import settings
 from pancyte.corpus.checks import counts_of
 from pancyte.corpus.read import read
-from pancyte.errors import InputError, IntegrityError
+from pancyte.errors import InputError
 from tests.corpus.accidents import log_normalised, same_counts
 
 

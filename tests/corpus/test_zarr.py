@@ -61,7 +61,9 @@ def test_reads_back_equal(small, tmp_path, version, shard, kind, packed):
 def _pieces(store: Path, array: str) -> list[Path]:
     """The files of an array's pieces, largest last."""
     files = [file for file in (store / array).rglob("*") if file.is_file()]
-    pieces = [file for file in files if file.name.lstrip(".") not in ("zarray", "zattrs", "zarr.json")]
+    pieces = [
+        file for file in files if file.name.lstrip(".") not in ("zarray", "zattrs", "zarr.json")
+    ]
     return sorted(pieces, key=lambda file: file.stat().st_size)
 
 
@@ -84,7 +86,9 @@ def test_a_partial_copy_is_refused(small, tmp_path, array, version):
     if array == "obs/_index":
         assert read(path).n_obs == small.n_obs
     _pieces(path, array)[-2].unlink()
-    with pytest.raises(IntegrityError, match=f"{array} lacks 1 of its 3 pieces: the copy is partial"):
+    with pytest.raises(
+        IntegrityError, match=f"{array} lacks 1 of its 3 pieces: the copy is partial"
+    ):
         read(path)
 
 
@@ -177,7 +181,7 @@ def test_pickles_are_refused_before_they_run(small, tmp_path, monkeypatch):
 
 def test_other_zarr(tmp_path):
     zarr.open_group(tmp_path / "image.zarr", mode="w").create_array("0", shape=(3,), dtype="f4")
-    with pytest.raises(InputError, match="neither AnnData, MuData nor SpatialData.*; it holds 0"):
+    with pytest.raises(InputError, match=r"neither AnnData, MuData nor SpatialData.*; it holds 0"):
         read(tmp_path / "image.zarr")
 
 

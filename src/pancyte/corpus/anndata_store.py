@@ -64,9 +64,10 @@ def _newer(path: Path, reason: str) -> InputError:
     kind = found.get("type", "")
     since = _SINCE.get(kind)
     needed = f">={since}" if since else f">{version('anndata')}"
+    where = f" at {place[1]!r}" if place else ""
     return InputError(
-        f"{path} uses the encoding {kind} {found.get('version', '')}"
-        f"{f' at {place[1]!r}' if place else ''}, which anndata {version('anndata')} does not know.",
+        f"{path} uses the encoding {kind} {found.get('version', '')}{where}, which anndata "
+        f"{version('anndata')} does not know.",
         fix=f"pip install -U 'anndata{needed}'",
     )
 

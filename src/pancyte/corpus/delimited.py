@@ -94,7 +94,7 @@ def _open(path: Path) -> IO[str]:
         opener = gzip.open if raw.read(2) == b"\x1f\x8b" else open
     with opener(path, "rb") as start:
         encoding = "utf-16" if start.read(2) in _UTF16 else "utf-8-sig"
-    return opener(path, "rt", encoding=encoding)  # type: ignore[return-value]
+    return opener(path, "rt", encoding=encoding)
 
 
 def _lines(path: Path, stream: IO[str]) -> Iterator[tuple[int, str]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 # asked in this order; text comes last, as it recognises whatever has no unprintable characters
-FORMATS = ("hdf5", "parquet", "rds", "zarr", "soma", "mex", "delimited")
+FORMATS = ("hdf5", "zarr", "soma", "parquet", "rds", "mex", "delimited")
 BEGINNING = 4096
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
 

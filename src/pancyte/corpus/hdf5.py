@@ -11,7 +11,7 @@ import h5py
 from pancyte.corpus import anndata_store, loom, tenx
 from pancyte.corpus.budget import gib, implausible, require_memory
 from pancyte.corpus.formats import Checked
-from pancyte.corpus.structure import Contradiction, arrays, blocks, check_anndata, has_matrix
+from pancyte.corpus.structure import ContradictionError, arrays, blocks, check_anndata, has_matrix
 from pancyte.errors import InputError, IntegrityError, PancyteError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check(path: Path) -> Checked:
     ------
     InputError
         If it is packed, cut short, of another layout, or links to other files.
-    IntegrityError, Contradiction
+    IntegrityError, ContradictionError
         If its parts contradict each other or cannot be read.
     ResourceError
         If it needs more memory than this machine has.
@@ -123,9 +123,7 @@ def _refuse_outside(path: Path, handle: h5py.File) -> None:
     # errors must not be raised while HDF5 walks through the file
     kept = handle.visititems(
         lambda name, item: (
-            name
-            if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
-            else None
+            name if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual) else None
         )
     )
     if outside is not None or kept is not None:
@@ -141,7 +139,9 @@ def _check_budget(path: Path, items: list[h5py.Dataset], *, in_pieces: bool) -> 
     for item in sized:
         if implausible(item.nbytes, item.id.get_storage_size()):
             size = path.stat().st_size
-            raise Contradiction(item, f"declares {gib(item.nbytes)}, in a file of {size:,} bytes")
+            raise ContradictionError(
+                item, f"declares {gib(item.nbytes)}, in a file of {size:,} bytes"
+            )
     unpacked = sum(item.nbytes for item in sized if not (in_pieces and item.ndim == 2))
     require_memory(
         path,

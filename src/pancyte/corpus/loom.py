@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
-import pandas as pd
-from scipy.sparse import csr_matrix, vstack
 
 from pancyte.corpus.budget import require_memory
-from pancyte.corpus.naming import is_text
 from pancyte.corpus.orientation import CELL_WORDS, GENE_WORDS, plain
-from pancyte.corpus.structure import Contradiction, blocks
+from pancyte.corpus.structure import ContradictionError, blocks
 
+# pandas and scipy are imported where they are used: the process that checks needs neither
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
+    from scipy.sparse import csr_matrix
 
 # what tools call the columns with names, beside the words of count tables
 _CELL_NAMES = ("obsname", "cellid", "barcode", *CELL_WORDS)
@@ -30,19 +30,19 @@ def check_layout(handle: h5py.File) -> None:
 
     Raises
     ------
-    Contradiction
+    ContradictionError
         If they do not.
     """
     shape = handle["matrix"].shape
     if len(shape or ()) != 2:
-        raise Contradiction(handle["matrix"], "is no matrix")
+        raise ContradictionError(handle["matrix"], "is no matrix")
     for name, layer in handle.get("layers", {}).items():
         if layer.shape != shape:
-            raise Contradiction(layer, f"is {layer.shape} where {name} should be {shape}")
+            raise ContradictionError(layer, f"is {layer.shape} where {name} should be {shape}")
     for table, rows in (("row_attrs", shape[0]), ("col_attrs", shape[1])):
         for column in handle[table].values():
             if not column.shape or column.shape[0] != rows:
-                raise Contradiction(column, f"has shape {column.shape} for {rows:,} rows")
+                raise ContradictionError(column, f"has shape {column.shape} for {rows:,} rows")
 
 
 def read_loom(path: Path) -> AnnData:
@@ -61,6 +61,8 @@ def read_loom(path: Path) -> AnnData:
 
 def _sparse(path: Path, dataset: h5py.Dataset) -> csr_matrix:
     """Read genes × cells as cells × genes."""
+    from scipy.sparse import csr_matrix, vstack
+
     pieces, stored = [], 0
     for block in blocks(dataset):
         pieces.append(csr_matrix(block))
@@ -70,6 +72,10 @@ def _sparse(path: Path, dataset: h5py.Dataset) -> csr_matrix:
 
 
 def _table(group: h5py.Group, known: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    from pancyte.corpus.naming import is_text
+
     columns = {}
     for name, item in group.items():
         if item.ndim == 1:

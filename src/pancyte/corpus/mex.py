@@ -7,8 +7,8 @@ of the files, the direction of the matrix, and whether the tables have headers; 
 from __future__ import annotations
 
 import gzip
-import os
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ def read(path: Path, checked: Checked) -> AnnData:
     cells = _table(_companion(matrix, _CELLS, "barcodes.tsv"))
     counts, headers = _counts(matrix, len(genes), len(cells))
     # headers are the first lines of the tables, if these have one line too many
-    genes, cells = (table.iloc[extra:] for table, extra in zip((genes, cells), headers, strict=True))
+    genes, cells = genes.iloc[headers[0] :], cells.iloc[headers[1] :]
     columns = ["id", "name", "feature_types", *map(str, range(3, genes.shape[1]))]
     genes.columns = pd.Index(columns[: genes.shape[1]])
     if headers[0]:
@@ -113,7 +113,8 @@ def _companion(matrix: Path, pattern: re.Pattern[str], wanted: str) -> Path:
 
 def _common(name: str, other: str) -> int:
     """Return the length of the prefix two names share, up to its last separator."""
-    return len(re.sub(r"[^._-]*$", "", os.path.commonprefix([name, other])))
+    same = list(takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False)))
+    return len(re.sub(r"[^._-]*$", "", name[: len(same)]))
 
 
 def _table(path: Path) -> pd.DataFrame:

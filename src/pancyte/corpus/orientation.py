@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pancyte.corpus.naming import look_like_barcodes, look_like_genes
 from pancyte.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ def genes_are_rows(path: Path, adata: AnnData) -> bool:
     InputError
         If neither shows it.
     """
+    from pancyte.corpus.naming import look_like_barcodes, look_like_genes
+
     rows, columns = adata.obs_names, adata.var_names
     for looks, genes in ((look_like_genes, True), (look_like_barcodes, False)):
         if looks(rows) != looks(columns):

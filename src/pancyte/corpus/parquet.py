@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,15 +59,16 @@ def check(path: Path) -> Checked:
             )
         if not rows:
             raise InputError(f"{path} has no rows.", fix="Check the step that wrote it.")
-        triplets = _triplets(file)
-        if triplets:
+        if triplets := _triplets(file):
             # two codes and a count for every row, and the matrix made of them
             require_memory(path, 40 * rows, fix="Write fewer cells per file.")
+            deque(_triplet_pieces(path, file, triplets), maxlen=0)
+            return Checked("parquet triplets")
         stored = 0
-        for piece in _triplet_pieces(path, file, triplets) if triplets else _wide_pieces(path, file):
-            stored += np.count_nonzero(piece.to_numpy(np.float32)) if not triplets else 0
+        for piece in _wide_pieces(path, file):
+            stored += int(np.count_nonzero(piece.to_numpy(np.float32)))
             require_memory(path, 24 * stored, fix="Write fewer cells per file.")
-    return Checked("parquet triplets" if triplets else "parquet table")
+        return Checked("parquet table")
 
 
 def read(path: Path, checked: Checked) -> AnnData:
@@ -119,10 +121,9 @@ def _from_triplets(path: Path, file: Any) -> AnnData:
             known = [names[axis].setdefault(level, len(names[axis])) for level in levels]
             places[axis].append(np.array(known, dtype=np.int64)[codes])
         counts.append(table.iloc[:, 2].to_numpy(np.float32))
-    matrix = coo_matrix(
-        (np.concatenate(counts), tuple(map(np.concatenate, places))),
-        shape=(len(names[0]), len(names[1])),
-    )
+    rows, columns = (np.concatenate(part) for part in places)
+    shape = (len(names[0]), len(names[1]))
+    matrix = coo_matrix((np.concatenate(counts), (rows, columns)), shape=shape)
     cells, genes = (pd.DataFrame(index=pd.Index(list(known), dtype=object)) for known in names)
     return AnnData(csr_matrix(matrix), obs=cells, var=genes)
 
@@ -149,7 +150,7 @@ def _wide(path: Path, file: Any) -> AnnData:
     return AnnData(
         vstack(blocks, format="csr"),
         obs=pd.DataFrame(index=pd.Index(names, dtype=object, name=table.index.name)),
-        var=pd.DataFrame(index=pd.Index(map(str, table.columns), dtype=object)),
+        var=pd.DataFrame(index=pd.Index([str(name) for name in table.columns], dtype=object)),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pancyte.corpus.budget import machine_memory
 from pancyte.corpus.formats import format_of
-from pancyte.corpus.structure import Contradiction
+from pancyte.corpus.structure import ContradictionError
 from pancyte.errors import PancyteError
 
 AGAIN = "Copy or download the file again."
@@ -28,11 +28,14 @@ def report(path: Path) -> dict[str, Any]:
         return asdict(format_of(path).check(path))
     except PancyteError as error:
         return _failure(type(error).__name__, error.what, error.fix)
-    except Contradiction as found:
+    except ContradictionError as found:
         again = "Copy or download the file again, or write it anew from its source."
         return _failure("IntegrityError", f"{path} is damaged: {found}.", again)
     except MemoryError:
         return _failure("ResourceError", f"{path} does not fit in memory.", "Use more memory.")
+    except (ImportError, NameError):
+        # a broken installation, or a mistake of ours, is not the file's fault
+        raise
     except Exception as error:
         # whatever else a library says about bytes nobody vouches for
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

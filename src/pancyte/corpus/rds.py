@@ -116,9 +116,9 @@ def _seurat(path: Path, root: Any) -> tuple[AnnData, Checked]:
     )
     for key, reduction in r.named(slots.get("reductions")).items():
         embedding = r.slots(reduction).get("cell.embeddings")
-        if embedding is not None and (values := r.dense(embedding)) is not None:
-            if len(values) == adata.n_obs:
-                adata.obsm[f"X_{key}"] = values
+        values = r.dense(embedding) if embedding is not None else None
+        if values is not None and len(values) == adata.n_obs:
+            adata.obsm[f"X_{key}"] = values
     others = [other for other in assays if other != name]
     told = f"Took the assay {name}; left out {', '.join(others)}."
     return adata, Checked("seurat", name, (told,) if others else ())
@@ -168,10 +168,10 @@ def _matrix(path: Path, item: Any) -> _Matrix | None:
     kinds = r.classes(item)
     slots = r.slots(item)
     if "Dim" not in slots:
-        values = r.dense(item)
-        if values is None:
+        full = r.dense(item)
+        if full is None:
             return None
-        return _Matrix(csc_matrix(values), *_dimnames(slots.get("dimnames"), values.shape))
+        return _Matrix(csc_matrix(full), *_dimnames(slots.get("dimnames"), full.shape))
     shape = (int(slots["Dim"].value[0]), int(slots["Dim"].value[1]))
     if not kinds or kinds[0][1:] not in ("gCMatrix", "gRMatrix", "gTMatrix") or "x" not in slots:
         return None

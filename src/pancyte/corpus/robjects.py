@@ -42,7 +42,6 @@ def strings(item: Any) -> list[str]:
     values = value_of(item)
     if not isinstance(values, list):
         return []
-    # latin1 stands for whatever is not UTF-8: R marks encodings, but files often lie
     texts = [value_of(text) or b"" for text in values]
     return [text.decode("utf-8", "replace") if isinstance(text, bytes) else "" for text in texts]
 
@@ -88,6 +87,7 @@ def _column(item: Any) -> Any:
     if isinstance(values, list):
         return strings(item)
     if "levels" in slots(item):
-        codes = np.ma.filled(np.ma.asarray(values) - 1, -1)
-        return pd.Categorical.from_codes(codes, strings(slots(item)["levels"]))
+        codes: Any = np.ma.filled(np.ma.asarray(values) - 1, -1)
+        levels: Any = strings(slots(item)["levels"])
+        return pd.Categorical.from_codes(codes, levels)
     return pd.array(values) if np.ma.isMaskedArray(values) else values

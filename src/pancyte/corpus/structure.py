@@ -7,7 +7,7 @@ so they are looked for first, a block at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,15 +40,18 @@ class Group(Protocol):
 
     def __getitem__(self, name: str) -> Any: ...
 
+    def get(self, name: str) -> Any:
+        """Return a part of it, None if it is not there."""
 
-class Contradiction(Exception):
+
+class ContradictionError(Exception):
     """Parts of a file say different things: the message names them."""
 
     def __init__(self, item: Any, why: str) -> None:
         super().__init__(f"{item.name.strip('/') or 'its root'} {why}")
 
 
-def is_array(item: Any) -> TypeGuard[Array]:
+def is_array(item: Any) -> bool:
     """Tell an array from a group."""
     return hasattr(item, "shape")
 
@@ -66,7 +69,7 @@ def arrays(group: Group) -> Iterator[Any]:
 def length(array: Array) -> int:
     """Return how many rows an array has."""
     if not array.shape:
-        raise Contradiction(array, "is a single value where a column is needed")
+        raise ContradictionError(array, "is a single value where a column is needed")
     return int(array.shape[0])
 
 
@@ -87,12 +90,12 @@ def check_anndata(store: Group) -> None:
 
     Raises
     ------
-    Contradiction
+    ContradictionError
         If a part contradicts another, or there is no matrix at all.
     """
     for table in ("obs", "var"):
         if table not in store:
-            raise Contradiction(store, f"has no table {table!r}")
+            raise ContradictionError(store, f"has no table {table!r}")
     cells, genes = _rows(store["obs"]), _rows(store["var"])
     for path, shape in _matrices(store, cells, genes):
         if path in store:
@@ -122,7 +125,7 @@ def _matrices(store: Group, cells: int, genes: int) -> Iterator[tuple[str, tuple
 
 
 def _names(store: Group, name: str) -> list[str]:
-    item = store[name] if name in store else None
+    item = store.get(name)
     return [] if item is None or is_array(item) else list(item)
 
 
@@ -130,21 +133,21 @@ def index_of(table: Group) -> Any:
     """Find the array with the names of a table's rows."""
     name = _text(table.attrs.get("_index", "_index" if "_index" in table else "index"))
     if name not in table:
-        raise Contradiction(table, f"names {name!r} as its index, which is not there")
+        raise ContradictionError(table, f"names {name!r} as its index, which is not there")
     return values_of(table[name])
 
 
-def _rows(table: Group | Array) -> int:
+def _rows(table: Any) -> int:
     """Return how many rows a table has; every column must have as many."""
     if is_array(table):
         return length(table)
     rows = length(index_of(table))
     for column in map(_text, table.attrs.get("column-order", [])):
         if column not in table:
-            raise Contradiction(table, f"lists a column {column!r} that is not there")
+            raise ContradictionError(table, f"lists a column {column!r} that is not there")
         item = table[column]
         if (found := length(values_of(item))) != rows:
-            raise Contradiction(item, f"has {found:,} values for {rows:,} rows")
+            raise ContradictionError(item, f"has {found:,} values for {rows:,} rows")
         if not is_array(item):
             _check_parts(item, rows)
     return rows
@@ -154,47 +157,51 @@ def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def values_of(column: Group | Array) -> Any:
+def values_of(column: Any) -> Any:
     """Find the array behind a column: plain, categorical or nullable."""
     if is_array(column):
         return column
     for part in ("codes", "values"):
         if part in column:
             return column[part]
-    raise Contradiction(column, "is a column without values")
+    raise ContradictionError(column, "is a column without values")
 
 
 def _check_parts(column: Group, rows: int) -> None:
     """Check the codes of a categorical column, or the mask of a nullable one."""
     if "mask" in column and length(column["mask"]) != rows:
-        raise Contradiction(column, f"marks {length(column['mask']):,} of {rows:,} rows as missing")
+        raise ContradictionError(
+            column, f"marks {length(column['mask']):,} of {rows:,} rows as missing"
+        )
     if "categories" not in column:
         return
     levels = length(values_of(column["categories"]))
     for codes in blocks(column["codes"]):
         if codes.size and (codes.min() < -1 or codes.max() >= levels):
-            raise Contradiction(column, f"has category codes outside its {levels:,} categories")
+            raise ContradictionError(
+                column, f"has category codes outside its {levels:,} categories"
+            )
 
 
-def check_matrix(item: Group | Array, shape: tuple[int, ...]) -> None:
+def check_matrix(item: Any, shape: tuple[int, ...]) -> None:
     """Check a dense or sparse matrix, a table or a ragged array against the shape needed."""
     if is_array(item):
         if item.shape and item.shape[: len(shape)] != shape:
-            raise Contradiction(item, f"is {item.shape} where the tables say {shape}")
+            raise ContradictionError(item, f"is {item.shape} where the tables say {shape}")
         return
     kind = _text(item.attrs.get("encoding-type", item.attrs.get("h5sparse_format", "")))
     kind = {"csr": "csr_matrix", "csc": "csc_matrix"}.get(kind, kind)
     if kind not in SPARSE:
         rows = _rows(item) if kind == "dataframe" else int(item.attrs.get("length", shape[0]))
         if rows != shape[0]:
-            raise Contradiction(item, f"has {rows:,} rows where {shape[0]:,} are needed")
+            raise ContradictionError(item, f"has {rows:,} rows where {shape[0]:,} are needed")
         return
     declared = item.attrs.get("shape", item.attrs.get("h5sparse_shape"))
     if declared is None or len(declared) != 2:
-        raise Contradiction(item, "is sparse but does not declare its shape")
+        raise ContradictionError(item, "is sparse but does not declare its shape")
     declared = tuple(map(int, declared))
     if declared[: len(shape)] != shape:
-        raise Contradiction(item, f"declares {declared} where the tables say {shape}")
+        raise ContradictionError(item, f"declares {declared} where the tables say {shape}")
     check_sparse(item, major=declared[SPARSE[kind]], minor=declared[1 - SPARSE[kind]])
 
 
@@ -202,25 +209,28 @@ def check_sparse(group: Group, *, major: int, minor: int) -> None:
     """Check compressed rows (or columns): pointers never fall, indices stay in range."""
     for part in ("data", "indices", "indptr"):
         if part not in group or not is_array(group[part]) or len(group[part].shape) != 1:
-            raise Contradiction(group, f"is sparse but has no array {part!r}")
+            raise ContradictionError(group, f"is sparse but has no array {part!r}")
     data, indices, pointers = (group[part] for part in ("data", "indices", "indptr"))
     if indices.dtype.kind not in "iu" or pointers.dtype.kind not in "iu":
-        raise Contradiction(group, "has indices that are not whole numbers")
+        raise ContradictionError(group, "has indices that are not whole numbers")
     stored = length(data)
     if stored != length(indices):
-        raise Contradiction(group, f"has {stored:,} values but {length(indices):,} indices")
+        raise ContradictionError(group, f"has {stored:,} values but {length(indices):,} indices")
     if length(pointers) != major + 1:
-        raise Contradiction(
+        raise ContradictionError(
             pointers, f"has {length(pointers):,} entries where {major + 1:,} are needed"
         )
     offsets = pointers[:].astype(np.int64)
     if offsets[0] != 0 or offsets[-1] != stored:
-        raise Contradiction(
+        raise ContradictionError(
             pointers, f"runs from {offsets[0]:,} to {offsets[-1]:,}, not to {stored:,}"
         )
-    if (np.diff(offsets) < 0).any():
-        raise Contradiction(pointers, f"falls at entry {int(np.argmax(np.diff(offsets) < 0)) + 1:,}")
+    falls = np.diff(offsets) < 0
+    if falls.any():
+        raise ContradictionError(pointers, f"falls at entry {int(np.argmax(falls)) + 1:,}")
     for block in blocks(indices):
         if block.size and (block.min() < 0 or block.max() >= minor):
             worst = block.min() if block.min() < 0 else block.max()
-            raise Contradiction(indices, f"points at {int(worst):,}, outside 0 … {minor - 1:,}")
+            raise ContradictionError(
+                indices, f"points at {int(worst):,}, outside 0 … {minor - 1:,}"
+            )

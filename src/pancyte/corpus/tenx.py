@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
-import numpy as np
-import pandas as pd
-from scipy.sparse import csr_matrix
 
-from pancyte.corpus.naming import naming_of
-from pancyte.corpus.structure import Contradiction, check_sparse
+from pancyte.corpus.structure import ContradictionError, check_sparse
 from pancyte.errors import InputError
 
+# pandas and scipy are imported where they are used: the process that checks needs neither
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from anndata import AnnData
+    from scipy.sparse import csr_matrix
 
 
 def genomes(handle: h5py.File) -> list[str]:
@@ -32,7 +32,7 @@ def check_layout(handle: h5py.File, kind: str) -> None:
 
     Raises
     ------
-    Contradiction
+    ContradictionError
         If they do not.
     """
     for name in ["matrix"] if kind == "10x v3" else genomes(handle):
@@ -41,8 +41,8 @@ def check_layout(handle: h5py.File, kind: str) -> None:
         check_sparse(group, major=cells, minor=genes)
         names = ("genes", "gene_names") if kind == "10x v2" else ("features/id", "features/name")
         for part, needed in ((names[0], genes), (names[1], genes), ("barcodes", cells)):
-            if len(group[part]) != needed:
-                raise Contradiction(group[part], f"has {len(group[part]):,} entries, not {needed:,}")
+            if (found := len(group[part])) != needed:
+                raise ContradictionError(group[part], f"has {found:,} entries, not {needed:,}")
 
 
 def read_h5(path: Path, kind: str) -> AnnData:
@@ -53,6 +53,9 @@ def read_h5(path: Path, kind: str) -> AnnData:
     InputError
         If it holds several references, each with cells of its own.
     """
+    import pandas as pd
+    from scipy.sparse import csr_matrix
+
     with h5py.File(path, "r") as handle:
         if kind == "10x v3":
             group = handle["matrix"]
@@ -86,7 +89,10 @@ def assemble(counts: csr_matrix, table: pd.DataFrame, barcodes: np.ndarray) -> A
     -------
     AnnData named by symbols where there are any; Ensembl ids are in ``.var["ensembl_id"]``.
     """
+    import pandas as pd
     from anndata import AnnData
+
+    from pancyte.corpus.naming import naming_of
 
     names = table["name"] if "name" in table else table["id"]
     var = pd.DataFrame(index=pd.Index(names.to_numpy(), name=None))

@@ -1,4 +1,4 @@
-"""Zarr stores, versions 2 and 3, a folder or a zip archive: AnnData, MuData, SpatialData's tables."""
+"""Zarr stores, versions 2 and 3, in a folder or zip: AnnData, MuData, tables of SpatialData."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pancyte.corpus import anndata_store
 from pancyte.corpus.budget import HARMLESS, gib, implausible, require_memory
 from pancyte.corpus.formats import Checked
 from pancyte.corpus.structure import (
-    Contradiction,
+    ContradictionError,
     arrays,
     blocks,
     check_anndata,
@@ -48,7 +48,7 @@ def check(path: Path) -> Checked:
     ------
     InputError
         If it holds no AnnData, or several.
-    IntegrityError, Contradiction
+    IntegrityError, ContradictionError
         If its parts contradict each other, lack pieces, or cannot be read.
     ResourceError
         If it needs more memory than this machine has.
@@ -133,10 +133,12 @@ def _part(path: Path, root: Any) -> tuple[str, tuple[str, ...]]:
 def _check_sizes(item: Any) -> None:
     """Refuse sizes that the stored bytes cannot hold."""
     if implausible(item.nbytes, item.nbytes_stored()):
-        raise Contradiction(item, f"declares {gib(item.nbytes)}, but stores far less")
+        raise ContradictionError(item, f"declares {gib(item.nbytes)}, but stores far less")
     piece = item.dtype.itemsize * int(np.prod(item.chunks, dtype=object))
     if piece > max(HARMLESS, item.nbytes):
-        raise Contradiction(item, f"declares chunks of {gib(piece)} for {gib(item.nbytes)} of data")
+        raise ContradictionError(
+            item, f"declares chunks of {gib(piece)} for {gib(item.nbytes)} of data"
+        )
 
 
 def _lacking(item: Any) -> int:
@@ -163,8 +165,9 @@ def _refuse_lacking(store: Any, lacking: dict[str, int]) -> None:
 
 def _refuse(item: Any, lacking: dict[str, int]) -> None:
     if item.name in lacking and item.nchunks > 1:
-        raise Contradiction(
-            item, f"lacks {lacking[item.name]:,} of its {item.nchunks:,} pieces: the copy is partial"
+        raise ContradictionError(
+            item,
+            f"lacks {lacking[item.name]:,} of its {item.nchunks:,} pieces: the copy is partial",
         )
 
 
@@ -181,7 +184,7 @@ def _look_through(item: Any, *, check_rows: bool) -> None:
                 rows = block[start : start + item.chunks[0]]
                 if not rows.any():
                     first = seen + start
-                    raise Contradiction(
+                    raise ContradictionError(
                         item, f"lacks all pieces of rows {first:,} to {first + len(rows) - 1:,}"
                     )
         seen += len(block)
@@ -189,8 +192,8 @@ def _look_through(item: Any, *, check_rows: bool) -> None:
 
 def _told(items: list[Any], lacking: dict[str, int]) -> list[str]:
     return [
-        f"{item.name.strip('/')} lacks {lacking[item.name]:,} of its {item.nchunks:,} pieces, which "
-        "were read as zeros: right if it was written without empty pieces, as zarr 3 does."
+        f"{item.name.strip('/')} lacks {lacking[item.name]:,} of its {item.nchunks:,} pieces, "
+        "which were read as zeros: right if it was written without empty pieces, as zarr 3 does."
         for item in items
         if item.name in lacking and item.nchunks > 1 and len(item.shape) == 2
     ]
