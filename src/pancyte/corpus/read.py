@@ -62,15 +62,19 @@ def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> A
     ResourceError
         If it does not fit in memory.
     """
-    path = Path(path)
-    adata, notices = _upright(path, transpose)
-    require_upright(adata)
-    adata, settled = _settle(adata)
-    notices += settled
+    adata, notices = settled(Path(path), transpose=transpose)
     if not quiet:
         found = inspect(adata)
         tell(found.line(), *notices, *found.notices)
     return adata
+
+
+def settled(path: Path, *, transpose: bool = False) -> tuple[AnnData, list[str]]:
+    """Read a file as `read` does, and return what was done to it rather than print it."""
+    adata, notices = _upright(path, transpose)
+    require_upright(adata)
+    adata, done = _settle(adata)
+    return adata, notices + done
 
 
 def _upright(path: Path, transpose: bool) -> tuple[AnnData, list[str]]:
