@@ -49,10 +49,17 @@ def test_workbook(tmp_path):
         read(tmp_path / "counts.csv")
 
 
+def test_cut_within_the_first_block(small, written):
+    path = written(small)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises((InputError, IntegrityError), match=r"is (damaged|truncated)"):
+        read(path)
+
+
 def test_packed_h5ad(small, written, tmp_path):
     packed = tmp_path / "sample.h5ad.gz"
     packed.write_bytes(gzip.compress(written(small).read_bytes()))
-    with pytest.raises(InputError, match=r"is gzip data, not HDF5.*gunzip"):
+    with pytest.raises(InputError, match=r"is packed HDF5.*gunzip"):
         read(packed)
 
 

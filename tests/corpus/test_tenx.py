@@ -145,7 +145,10 @@ def test_folders_of_other_tools(small, tmp_path, matrix, genes, cells, cells_are
     few = small[:50]
     mmwrite(tmp_path / matrix, csc_matrix(few.X if cells_are_rows else few.X.T))
     table = pd.DataFrame({"gene_id": few.var["ensembl_id"], "gene_name": few.var_names})
+    table["genome"] = "GRCh38"
     barcodes = pd.DataFrame({"cell": few.obs_names, "sample": "s1"})
+    if not header:
+        table, barcodes = table.iloc[:, :2], barcodes.iloc[:, :1]
     for frame, name in ((table, genes), (barcodes, cells)):
         separator = "," if name.endswith("csv") else "\t"
         frame.to_csv(tmp_path / name, sep=separator, header=header, index=False)
@@ -154,6 +157,14 @@ def test_folders_of_other_tools(small, tmp_path, matrix, genes, cells, cells_are
         assert list(adata.obs_names) == list(few.obs_names)
         assert list(adata.var_names) == list(few.var_names)
         assert same_counts(counts_of(adata), few.X)
+
+
+def test_one_gene_too_many_is_no_header(small, tmp_path):
+    folder = _folder(tmp_path, small[:20])
+    names = (folder / "genes.tsv").read_text()
+    (folder / "genes.tsv").write_text("ENSG00000000003\tTSPAN6\n" + names)
+    with pytest.raises(InputError, match=r"1,500 × 20, but there are 1,501 genes and 20 barcodes"):
+        read(folder)
 
 
 def test_folder_within_folders(small, tmp_path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +160,25 @@ def test_damage(small, tmp_path, change, said):
 def test_truncated_zip(small, tmp_path):
     path = _zipped(_write(small, tmp_path / "cells.zarr"))
     path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(IntegrityError, match="a zip archive whose list of contents is not there"):
+        read(path)
+
+
+def test_zip_of_something_else(tmp_path):
+    with zipfile.ZipFile(tmp_path / "counts.zip", "w") as archive:
+        archive.writestr("counts.csv", "gene,a\nTP53,1\n")
     with pytest.raises(InputError, match="is a zip archive, but not of a zarr store"):
+        read(tmp_path / "counts.zip")
+
+
+def test_zip_that_unpacks_without_end(small, tmp_path):
+    path = _zipped(_write(small, tmp_path / "cells.zarr"))
+    data = bytearray(path.read_bytes())
+    # the size of the last entry, 24 bytes into its record of the list of contents
+    last = data.rindex(b"PK\x01\x02")
+    data[last + 24 : last + 28] = b"\xfe\xff\xff\xff"
+    path.write_bytes(bytes(data))
+    with pytest.raises(IntegrityError, match=r"its entry .* declares 4\.0 GiB"):
         read(path)
 
 

@@ -10,7 +10,7 @@ import h5py
 
 from pancyte.corpus import anndata_store, loom, tenx
 from pancyte.corpus.budget import gib, implausible, require_memory
-from pancyte.corpus.formats import Checked
+from pancyte.corpus.formats import BEGINNING, Checked
 from pancyte.corpus.structure import ContradictionError, arrays, blocks, check_anndata, has_matrix
 from pancyte.errors import InputError, IntegrityError, PancyteError
 
@@ -38,8 +38,9 @@ def check(path: Path) -> Checked:
     ResourceError
         If it needs more memory than this machine has.
     """
-    if not h5py.is_hdf5(path):
-        raise InputError(f"{path} is gzip data, not HDF5.", fix="Unpack it (gunzip) first.")
+    with path.open("rb") as stream:
+        if SIGNATURE not in stream.read(BEGINNING):
+            raise InputError(f"{path} is packed HDF5.", fix="Unpack it (gunzip) first.")
     try:
         handle = h5py.File(path, "r")
     except OSError as error:

@@ -18,6 +18,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from pancyte.corpus.budget import MAX_RATIO, require_memory
 from pancyte.corpus.formats import Checked
+from pancyte.corpus.orientation import CELL_WORDS, GENE_WORDS, plain
 from pancyte.corpus.tenx import assemble
 from pancyte.errors import InputError, IntegrityError
 
@@ -29,6 +30,8 @@ ISOLATED = False
 BANNER = b"%%MatrixMarket"
 # "1 1 1" and a line end
 SHORTEST_ENTRY = 6
+# headings of Parse's tables and of GEO's, beside the words for cells and genes
+_OTHER_HEADINGS = ("bcwell", "ensemblid")
 _MATRIX = re.compile(r"\.mtx(\.gz)?$")
 _TABLE = re.compile(r"\.(tsv|txt|csv)(\.gz)?$")
 _GENES = re.compile(r"feature|gene|mat_cols", re.IGNORECASE)
@@ -72,15 +75,13 @@ def read(path: Path, checked: Checked) -> AnnData:
         If one of them is damaged.
     """
     matrix = Path(checked.part)
-    genes = _table(_companion(matrix, _GENES, "features.tsv or genes.tsv"))
-    cells = _table(_companion(matrix, _CELLS, "barcodes.tsv"))
-    counts, headers = _counts(matrix, len(genes), len(cells))
-    # headers are the first lines of the tables, if these have one line too many
-    genes, cells = genes.iloc[headers[0] :], cells.iloc[headers[1] :]
+    genes = _table(_companion(matrix, _GENES, "features.tsv or genes.tsv"), GENE_WORDS)
+    cells = _table(_companion(matrix, _CELLS, "barcodes.tsv"), CELL_WORDS)
+    counts = _counts(matrix, len(genes), len(cells))
     columns = ["id", "name", "feature_types", *map(str, range(3, genes.shape[1]))]
+    if "genome" in genes.columns:
+        columns[2] = "genome"
     genes.columns = pd.Index(columns[: genes.shape[1]])
-    if headers[0]:
-        genes = genes.drop(columns="feature_types", errors="ignore")
     return assemble(counts, genes, cells.iloc[:, 0].to_numpy())
 
 
@@ -117,25 +118,27 @@ def _common(name: str, other: str) -> int:
     return len(re.sub(r"[^._-]*$", "", name[: len(same)]))
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: Path, words: tuple[str, ...]) -> pd.DataFrame:
+    """Read a table of names; a first line that says what its columns are is not one of them."""
     separator = "," if ".csv" in path.suffixes else "\t"
     try:
-        return pd.read_csv(path, sep=separator, header=None, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, sep=separator, header=None, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
         return pd.DataFrame({0: pd.Series(dtype=str)})
     except (ValueError, EOFError, OSError) as error:
         raise IntegrityError(f"{path} cannot be read: {error}.", fix="Copy it again.") from None
+    headed = any(plain(word) in (*words, *_OTHER_HEADINGS) for word in table.iloc[0])
+    return table.iloc[1:].set_axis(table.iloc[0], axis=1) if headed else table
 
 
-def _counts(path: Path, genes: int, cells: int) -> tuple[csr_matrix, tuple[int, int]]:
-    """Read counts as cells × genes, and how many header lines the two tables have."""
+def _counts(path: Path, genes: int, cells: int) -> csr_matrix:
+    """Read counts as cells × genes, whichever way they are stored."""
     try:
         rows, columns, stored, *_ = io.mminfo(path)
         room = path.stat().st_size * (MAX_RATIO if path.suffix == ".gz" else 1)
         if SHORTEST_ENTRY * stored > room:
             raise ValueError(f"it declares {stored:,} entries, more than the file can hold")
-        fit = _fit((rows, columns), genes, cells)
-        if fit is None:
+        if (rows, columns) not in ((genes, cells), (cells, genes)):
             raise InputError(
                 f"{path} is {rows:,} × {columns:,}, but there are {genes:,} genes and "
                 f"{cells:,} barcodes beside it.",
@@ -147,14 +150,4 @@ def _counts(path: Path, genes: int, cells: int) -> tuple[csr_matrix, tuple[int, 
         raise IntegrityError(
             f"{path} is damaged: {error}.", fix="Copy or download it again."
         ) from None
-    upright, *headers = fit
-    return csr_matrix(matrix if upright else matrix.T), (headers[0], headers[1])
-
-
-def _fit(shape: tuple[int, int], genes: int, cells: int) -> tuple[bool, int, int] | None:
-    """Say whether rows are cells, and which of the tables have a header; None if nothing fits."""
-    for headers in ((0, 0), (1, 1), (1, 0), (0, 1)):
-        expected = (genes - headers[0], cells - headers[1])
-        if shape in (expected, expected[::-1]):
-            return shape != expected, *headers
-    return None
+    return csr_matrix(matrix.T if (rows, columns) == (genes, cells) else matrix)

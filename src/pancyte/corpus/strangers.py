@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from pancyte.errors import InputError, PancyteError
+from pancyte.errors import InputError, IntegrityError, PancyteError
 
 READABLE = "Give an h5ad, a zarr store, a 10x h5 or folder, a table as csv, tsv or Parquet."
 # the compound files of Excel 97
@@ -41,6 +41,11 @@ def refuse(path: Path, head: bytes) -> PancyteError:
         )
     if start.startswith((b"{", b"[")):
         return InputError(f"{path} is JSON text.", fix="Download the data file itself.")
+    if head.startswith(_ZIP) and not zipfile.is_zipfile(path):
+        return IntegrityError(
+            f"{path} is damaged: a zip archive whose list of contents is not there.",
+            fix="Copy or download it again.",
+        )
     if head[257:262] == b"ustar":
         return InputError(f"{path} is a tar archive.", fix="Unpack it (tar xf) first.")
     for magic, what, fix in _KNOWN:

@@ -54,9 +54,7 @@ def check(path: Path) -> Checked:
         If it needs more memory than this machine has.
     """
     if path.is_file():
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        require_memory(path, unpacked, fix="Use more memory.")
+        _check_archive(path)
     root = _opened(path)
     part, notices = _part(path, root)
     store = root[part] if part else root
@@ -86,6 +84,18 @@ def read(path: Path, checked: Checked) -> AnnData:
         if checked.part:
             return anndata_store.read_part(root, checked.part)
         return anndata.read_zarr(root)
+
+
+def _check_archive(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    for entry in entries:
+        if implausible(entry.file_size, entry.compress_size):
+            raise IntegrityError(
+                f"{path} is damaged: its entry {entry.filename} declares {gib(entry.file_size)}.",
+                fix=FIX,
+            )
+    require_memory(path, sum(entry.file_size for entry in entries), fix="Use more memory.")
 
 
 def _opened(path: Path) -> Any:
