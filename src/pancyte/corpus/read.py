@@ -103,6 +103,17 @@ def require_readable(path: Path) -> None:
         raise errors.InputError(f"{path} may not be read by you.", fix="Change its permissions.")
 
 
+def probed(path: Path) -> str:
+    """Have a file checked by another process without reading it, and return its kind.
+
+    Raises
+    ------
+    PancyteError
+        What is wrong with it.
+    """
+    return checked_apart(path).kind
+
+
 def load_h5ad(path: Path) -> AnnData:
     """Read an h5ad whose content is already known to be sound."""
     with _repeated_names(), read_errors(path):
