@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from anndata import AnnData
 
 from pancyte._settings import settings
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import SHIPPED, load_dataset
+from pancyte.corpus.splits import stratified_subsample
 from pancyte.shapes import Cells
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
@@ -58,3 +61,18 @@ def cells_file(_few: AnnData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cells") / "cells.h5ad"
     _few.write_h5ad(path)
     return path
+
+
+STUDIES = ("Fasolino 2022", "Muraro 2016", "Tritschler 2022")
+
+
+@pytest.fixture(scope="session")
+def three_studies(pancreas: AnnData) -> Cells:
+    """About 480 cells of three studies and 3,000 abundant genes, small enough to repeat."""
+    whole = to_cells(pancreas[pancreas.obs["study"].isin(STUDIES)].copy(), name="pancreas")
+    rows = stratified_subsample(
+        whole.obs[["study", "cell_type"]].agg(" ".join, axis=1), 0.3, seed=0
+    )
+    part = whole.select(rows)
+    genes = np.argsort(-part.counts.getnnz(axis=0), kind="stable")[:3000]
+    return replace(part, counts=part.counts[:, genes], features=part.features.iloc[genes])

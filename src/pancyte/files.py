@@ -31,7 +31,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Say whether a process exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -57,7 +58,7 @@ def sweep_partial(path: Path) -> None:
     """Remove what a killed write of `path` left beside it."""
     for stray in path.parent.glob(f".{path.name}.*.partial"):
         owner = stray.name.removeprefix(f".{path.name}.").split("-")[0]
-        if owner.isdigit() and _alive(int(owner)):
+        if owner.isdigit() and alive(int(owner)):
             continue
         _remove(stray)
 

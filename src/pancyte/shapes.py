@@ -98,9 +98,7 @@ class Tokens:
     @property
     def cell_index(self) -> Int[Tensor, " tokens"]:
         """For each token, the row of its cell."""
-        return torch.repeat_interleave(
-            torch.arange(len(self), device=self.offsets.device), self.lengths
-        )
+        return cell_index(self.offsets)
 
     def select(self, rows: Int[Tensor, " rows"]) -> "Tokens":
         """Return the cells at `rows`, in that order, packed anew."""
@@ -149,11 +147,16 @@ class Hidden:
     def mean(self) -> Float[Tensor, "cells width"]:
         """Average each cell's token vectors; a cell without tokens gets zeros."""
         lengths = self.offsets.diff()
-        cells = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
-        total = torch.zeros_like(self.cls).index_add_(0, cells, self.tokens)
+        total = torch.zeros_like(self.cls).index_add_(0, cell_index(self.offsets), self.tokens)
         return total / lengths.clamp(min=1).unsqueeze(1)
 
 
 def offsets_of(lengths: Int[Tensor, " cells"]) -> Int[Tensor, " bounds"]:
     """Turn lengths into offsets: ``[3, 2] → [0, 3, 5]``."""
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+
+def cell_index(offsets: Int[Tensor, " bounds"]) -> Int[Tensor, " tokens"]:
+    """Turn offsets into the row of each token's cell: ``[0, 3, 5] → [0, 0, 0, 1, 1]``."""
+    lengths = offsets.diff()
+    return torch.repeat_interleave(torch.arange(len(lengths), device=offsets.device), lengths)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pancyte.cli import annotate, bench, check, demo, embed, listing, pretrain, report
+from pancyte.cli import annotate, bench, check, corpus, demo, embed, listing, pretrain, report
 from pancyte.cli.terminal import fail, show_debug
 
 # typer brought its own copy of click at some version; this is whichever it raises
@@ -23,6 +23,7 @@ app = typer.Typer(
 for verb in (demo, check, pretrain, embed, annotate, bench, report):
     app.command()(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.command("list")(listing.listing)
+app.add_typer(corpus.app, name="corpus")
 
 
 def _version(asked: bool) -> None:

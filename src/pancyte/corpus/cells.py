@@ -52,27 +52,36 @@ def to_cells(adata: AnnData, *, layer: str | None = None, name: str = "cells") -
         counts=canonical(matrix_at(adata, place)),
         features=features,
         obs=adata.obs.copy(),
-        context=_context(adata, features),
+        context=context_of(adata.obs, species_of(adata, features)),
         name=name,
     )
 
 
-def _context(adata: AnnData, features: pd.DataFrame) -> pd.DataFrame:
-    species = pd.Series(species_of(adata, features), index=adata.obs_names)
+def context_of(obs: pd.DataFrame, species: str) -> pd.DataFrame:
+    """Say of each cell its species, assay and modality, from what `obs` says.
+
+    Parameters
+    ----------
+    obs
+        One row per cell.
+    species
+        What the genes show; where that is ``"mixed"`` or ``"unknown"``, `obs` is asked.
+    """
+    kinds = pd.Series(species, index=obs.index)
     for column in SPECIES_COLUMNS:
-        if species.iloc[:1].isin(["mixed", UNKNOWN]).all() and column in adata.obs:
-            species = adata.obs[column].map(naming.organism).astype(object).fillna(UNKNOWN)
-    assay = pd.Series(UNKNOWN, index=adata.obs_names)
+        if kinds.iloc[:1].isin(["mixed", UNKNOWN]).all() and column in obs:
+            kinds = obs[column].map(naming.organism).astype(object).fillna(UNKNOWN)
+    assay = pd.Series(UNKNOWN, index=obs.index)
     for column in reversed(ASSAY_COLUMNS):
-        if column in adata.obs:
-            assay = adata.obs[column].astype(object).fillna(UNKNOWN).astype(str)
-    columns = {"species": species, "assay": assay, "modality": "rna"}
+        if column in obs:
+            assay = obs[column].astype(object).fillna(UNKNOWN).astype(str)
+    columns = {"species": kinds, "assay": assay, "modality": "rna"}
     return pd.DataFrame(
         {
-            key: pd.Categorical(pd.Series(values, index=adata.obs_names))
+            key: pd.Categorical(pd.Series(values, index=obs.index))
             for key, values in columns.items()
         },
-        index=adata.obs_names,
+        index=obs.index,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, mse_loss
 
 from pancyte.objectives.objective import Objective, Target, choose
-from pancyte.shapes import HIDDEN_VALUE, Hidden, Tokens, offsets_of
+from pancyte.shapes import HIDDEN_VALUE, Hidden, Tokens, cell_index, offsets_of
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,7 @@ def _visible_mean(hidden: Hidden, withheld: Tensor) -> Tensor:
     """Average each cell's tokens except the withheld ones. (cells, width)."""
     weight = torch.ones(len(hidden.tokens), 1, device=hidden.tokens.device)
     weight[withheld] = 0.0
-    lengths = hidden.offsets.diff()
-    cells = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+    cells = cell_index(hidden.offsets)
     total = torch.zeros_like(hidden.cls).index_add_(0, cells, hidden.tokens * weight)
-    count = hidden.cls.new_zeros(len(lengths), 1).index_add_(0, cells, weight)
+    count = hidden.cls.new_zeros(len(hidden.cls), 1).index_add_(0, cells, weight)
     return total / count.clamp(min=1)

@@ -1,0 +1,33 @@
+"""Under which circumstances a table was made: machine, date, commit, versions."""
+
+import datetime
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+
+
+def stamp(command: str, *packages: str) -> list[str]:
+    """Return the lines above a table, as a Markdown list."""
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return [
+        f"- made by `{command}`, {datetime.date.today()}, commit {commit}",
+        f"- machine: {processor()}, {os.cpu_count()} cores; python {platform.python_version()}"
+        + (f", {versions}" if versions else ""),
+    ]
+
+
+def processor() -> str:
+    """Return the processor's name, as the system says it."""
+    told = Path("/proc/cpuinfo")
+    for line in told.read_text(encoding="utf-8").splitlines() if told.exists() else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

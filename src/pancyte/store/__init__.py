@@ -1,0 +1,1 @@
+"""Many datasets as one corpus on disk, and minibatches from it; see README.md."""
