@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from pancyte.cli.check import check
 from pancyte.corpus import delimited
 from pancyte.corpus.read import read
 from pancyte.errors import InputError, IntegrityError
@@ -77,6 +78,12 @@ def test_quoted_names_may_hold_the_separator(table, tmp_path):
     table.columns = [f"{name}, human" if name == "B2M" else name for name in table.columns]
     (tmp_path / "counts.csv").write_text(_text(table, quoting=2))
     assert _as_in(read(tmp_path / "counts.csv"), table)
+
+
+def test_check_says_that_a_table_was_transposed(table, tmp_path, capsys):
+    (tmp_path / "counts.csv").write_text(_text(table.T))
+    check(tmp_path / "counts.csv")
+    assert "The table had genes as rows and was transposed." in capsys.readouterr().out
 
 
 def test_blocks_make_no_difference(table, tmp_path, monkeypatch):

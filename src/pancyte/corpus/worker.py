@@ -11,9 +11,10 @@ from pathlib import Path
 from pancyte import errors
 from pancyte.corpus.formats import Checked
 
-# Starting takes a second or two; after that even a slow disk or parser gives 5 MB a second
+# Starting takes a second or two; after that even a table of 20,000 columns in Parquet, which packs
+# zeros away and is slow to unpack, gives 1 MB a second on a busy machine
 PATIENCE = 9
-SLOWEST = 5e6
+SLOWEST = 1e6
 AGAIN = "Copy or download the file again."
 # by SIGKILL, which is how Linux takes back memory
 KILLED = -9
