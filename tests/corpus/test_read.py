@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import gzip
-import shutil
-
-import h5py
 import numpy as np
-import pandas as pd
 import pytest
 from anndata import AnnData
-from scipy.io import mmwrite
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
 from pancyte._settings import settings
 from pancyte.corpus.checks import counts_of
 from pancyte.corpus.read import read
-from pancyte.errors import InputError, IntegrityError
+from pancyte.errors import InputError
 from tests.corpus.accidents import log_normalised, same_counts
 
 
@@ -110,124 +104,3 @@ def test_no_file(tmp_path, small):
     small.write_h5ad(tmp_path / "near.h5ad")
     with pytest.raises(InputError, match=r"no file .*far.h5ad\. Nearby: near.h5ad"):
         read(tmp_path / "far.h5ad")
-
-
-def test_newer_encoding_names_the_version(small, written):
-    path = written(small)
-    with h5py.File(path, "a") as handle:
-        handle["obs/cell_type"].attrs["encoding-version"] = "9.0.0"
-    with pytest.raises(InputError, match=r"anndata \d.* does not know.*Update anndata"):
-        read(path)
-
-
-def _tenx_h5(path, adata: AnnData, version: int) -> None:
-    counts = csc_matrix(adata.X.T)
-    with h5py.File(path, "w") as handle:
-        group = handle.create_group("matrix" if version == 3 else "GRCh38")
-        for part in ("data", "indices", "indptr"):
-            group[part] = getattr(counts, part)
-        group["shape"] = counts.shape
-        group["barcodes"] = adata.obs_names.to_numpy().astype("S")
-        ids, names = adata.var["ensembl_id"].astype("S"), adata.var_names.to_numpy().astype("S")
-        if version == 2:
-            group["genes"], group["gene_names"] = ids, names
-        else:
-            kinds = adata.var.get("feature_types", pd.Series("Gene Expression", adata.var_names))
-            for part, values in (("id", ids), ("name", names), ("feature_type", kinds)):
-                group[f"features/{part}"] = np.asarray(values).astype("S")
-
-
-@pytest.mark.parametrize("version", [2, 3])
-def test_tenx_h5(small, tmp_path, version):
-    _tenx_h5(tmp_path / "filtered.h5", small, version)
-    adata = read(tmp_path / "filtered.h5")
-    assert adata.obs_names.equals(small.obs_names)
-    assert adata.var_names.equals(small.var_names)
-    assert list(adata.var["ensembl_id"]) == list(small.var["ensembl_id"])
-    assert same_counts(counts_of(adata), small.X)
-
-
-def test_tenx_h5_with_out_of_range_indices(small, tmp_path):
-    _tenx_h5(tmp_path / "filtered.h5", small, 3)
-    with h5py.File(tmp_path / "filtered.h5", "a") as handle:
-        handle["matrix/indices"][5] = 10**6
-    with pytest.raises(IntegrityError, match="matrix/indices points at 1,000,000"):
-        read(tmp_path / "filtered.h5")
-
-
-def test_tenx_h5_with_antibodies(small, tmp_path):
-    small.var["feature_types"] = ["Gene Expression"] * 1400 + ["Antibody Capture"] * 100
-    _tenx_h5(tmp_path / "filtered.h5", small, 3)
-    assert same_counts(counts_of(read(tmp_path / "filtered.h5")), small.X[:, :1400])
-
-
-def _folder(tmp_path, adata: AnnData, *, prefix="", genes="genes.tsv", columns=2, packed=()):
-    mmwrite(tmp_path / f"{prefix}matrix.mtx", csc_matrix(adata.X.T))
-    table = pd.DataFrame({"id": adata.var["ensembl_id"], "name": adata.var_names})
-    table["kind"] = "Gene Expression"
-    chosen = table[["name"]] if columns == 1 else table.iloc[:, :columns]
-    chosen.to_csv(tmp_path / f"{prefix}{genes}", sep="\t", header=False, index=False)
-    (tmp_path / f"{prefix}barcodes.tsv").write_text("\n".join(adata.obs_names) + "\n")
-    for name in packed:
-        file = tmp_path / f"{prefix}{name}"
-        with file.open("rb") as plain, gzip.open(f"{file}.gz", "wb") as handle:
-            shutil.copyfileobj(plain, handle)
-        file.unlink()
-    return tmp_path
-
-
-ALL = ("matrix.mtx", "features.tsv", "barcodes.tsv")
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        {},
-        {"columns": 1},
-        {"genes": "features.tsv", "columns": 3, "packed": ALL},
-        {"prefix": "GSM1_", "packed": ("barcodes.tsv",)},
-    ],
-    ids=["v2", "one column", "v3 gzipped", "prefix, partly gzipped"],
-)
-def test_folder(small, tmp_path, how):
-    adata = read(_folder(tmp_path, small[:50], **how))
-    assert list(adata.obs_names) == list(small.obs_names[:50])
-    assert list(adata.var_names) == list(small.var_names)
-    assert ("ensembl_id" in adata.var) == (how.get("columns") != 1)
-    assert same_counts(counts_of(adata), small.X[:50])
-
-
-def test_folder_with_two_samples_asks_which(small, tmp_path):
-    _folder(tmp_path, small[:20], prefix="a_")
-    _folder(tmp_path, small[20:50], prefix="b_")
-    with pytest.raises(InputError, match="2 matrices"):
-        read(tmp_path)
-    assert read(tmp_path / "b_matrix.mtx").n_obs == 30
-
-
-def test_folder_whose_files_do_not_fit(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
-    (folder / "barcodes.tsv").write_text("only-one\n")
-    with pytest.raises(InputError, match=r"1,500 × 20, but there are 1,500 genes and 1 barcodes"):
-        read(folder)
-    (folder / "barcodes.tsv").unlink()
-    with pytest.raises(InputError, match=r"there is no barcodes\.tsv"):
-        read(folder)
-
-
-def test_folder_that_declares_more_than_it_holds(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
-    lines = (folder / "matrix.mtx").read_text().splitlines()
-    size = next(place for place, line in enumerate(lines) if not line.startswith("%"))
-    lines[size] = f"1500 20 {10**12}"
-    (folder / "matrix.mtx").write_text("\n".join(lines))
-    with pytest.raises(IntegrityError, match="declares 1,000,000,000,000 entries"):
-        read(folder)
-
-
-def test_truncated_gzip_in_a_folder(small, tmp_path):
-    folder = _folder(tmp_path, small[:20], packed=("matrix.mtx",))
-    data = (folder / "matrix.mtx.gz").read_bytes()
-    (folder / "matrix.mtx.gz").write_bytes(data[: len(data) // 2])
-    with pytest.raises(IntegrityError, match="damaged"):
-        read(folder)

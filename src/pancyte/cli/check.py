@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from pancyte.cli.terminal import emit
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="h5ad, 10x h5, or a 10x folder.")],
+    file: Annotated[Path, typer.Argument(help="Any file or folder of single cells.")],
     model: Annotated[
         list[Path] | None,
         typer.Option("--model", "-m", help="Model folder to compare with; may be repeated."),
@@ -24,9 +25,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Say what a file holds: species, genes, counts, labels, batches, and which models fit."""
-    from pancyte.corpus.read import read
+    from pancyte.corpus.read import settled
     from pancyte.pp import check as findings_of
 
-    adata = read(file, transpose=transpose, quiet=True)
+    adata, done = settled(file, transpose=transpose)
     found = findings_of(adata, models=model, batch_key=batch_key)
+    found = replace(found, notices=(*done, *found.notices))
     emit({"file": str(file), **found.as_dict()}, found.report(), as_json=as_json)

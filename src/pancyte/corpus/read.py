@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import warnings
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pancyte import errors
-from pancyte.corpus import tenx
+from pancyte.corpus.anndata_store import read_errors, read_whole
 from pancyte.corpus.checks import batch_columns, inspect, require_cells, require_upright
 from pancyte.corpus.counts import locate, matrix_at
+from pancyte.corpus.formats import format_of
 from pancyte.corpus.notices import tell
+from pancyte.corpus.orientation import EITHER, genes_are_rows, transposed
+from pancyte.corpus.worker import checked_apart
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 GENES = "Gene Expression"
-# Opening takes half a second; after that even a slow disk gives 20 MB a second
-PATIENCE = 9
-SLOWEST = 20e6
 
 
 def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> AnnData:
-    """Read single-cell data from an h5ad, a 10x h5 or a 10x folder, and say what it is.
+    """Read single-cell data of any common format, and say what it is.
 
-    The file is first looked through by a process of its own, so that a damaged one becomes an
-    error message rather than a crash or wrong data.
+    What a file is, is told by its content. Where a library follows the file's own pointers (HDF5,
+    zarr, Parquet, R, SOMA), a process of its own looks through it first, so that a damaged file
+    becomes an error message rather than a crash or wrong data.
 
     Parameters
     ----------
     path
-        An h5ad; a 10x h5 (Cell Ranger 2 or 3); a folder with matrix.mtx, features.tsv or
-        genes.tsv, and barcodes.tsv; or that matrix.mtx.
+        An h5ad or h5mu; a zarr store of an AnnData, MuData or SpatialData, also zipped; a 10x h5;
+        a folder with a Matrix Market file and tables of genes and cells, or that file; a table of
+        counts as csv, tsv or txt, also gzipped, or as Parquet; loom; an RDS file with a Seurat
+        object or a matrix (``pancyte[rds]``); a SOMA experiment (``pancyte[soma]``).
     transpose
-        The file has genes as rows.
+        The file has genes as rows. Tables whose names show it are transposed without this.
     quiet
         Do not print what was found.
 
@@ -52,27 +53,47 @@ def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> A
     Raises
     ------
     InputError
-        If it is not such a file, has no cells or genes, or is transposed.
+        If it is not such a file, has no cells or genes, is transposed, or holds several things
+        that could be meant.
+    MissingError
+        If its format needs a package that is not installed.
     IntegrityError
         If it is damaged.
     ResourceError
         If it does not fit in memory.
     """
-    path = Path(path)
-    adata = load(path)
-    if transpose:
-        adata = adata.T.copy()
-    require_cells(adata)
-    require_upright(adata)
-    adata, notices = _settle(adata)
+    adata, notices = settled(Path(path), transpose=transpose)
     if not quiet:
         found = inspect(adata)
         tell(found.line(), *notices, *found.notices)
     return adata
 
 
-def load(path: Path) -> AnnData:
-    """Read a file as it is, after checking it."""
+def settled(path: Path, *, transpose: bool = False) -> tuple[AnnData, list[str]]:
+    """Read a file as `read` does, and return what was done to it rather than print it."""
+    adata, notices = _upright(path, transpose)
+    require_upright(adata)
+    adata, done = _settle(adata)
+    return adata, notices + done
+
+
+def _upright(path: Path, transpose: bool) -> tuple[AnnData, list[str]]:
+    """Read a file with cells as rows, and say what was done for that."""
+    require_readable(path)
+    form = format_of(path)
+    checked = checked_apart(path) if form.ISOLATED else form.check(path)
+    notices = list(checked.notices)
+    with _repeated_names():
+        adata = form.read(path, checked)
+    require_cells(adata)
+    if not transpose and checked.kind in EITHER and genes_are_rows(path, adata):
+        transpose = True
+        notices.append("The table had genes as rows and was transposed.")
+    return transposed(adata) if transpose else adata, notices
+
+
+def require_readable(path: Path) -> None:
+    """Refuse a path that is not there, or not ours to read."""
     if not path.exists():
         near = sorted(file.name for file in path.parent.glob("*.h5*"))[:3]
         raise errors.InputError(
@@ -80,71 +101,31 @@ def load(path: Path) -> AnnData:
         )
     if not os.access(path, os.R_OK):
         raise errors.InputError(f"{path} may not be read by you.", fix="Change its permissions.")
-    if path.is_dir() or path.name.endswith(("matrix.mtx", "matrix.mtx.gz")):
-        return tenx.read_folder(path)
-    kind = probed(path)
-    return load_h5ad(path) if kind == "h5ad" else tenx.read_h5(path, kind)
 
 
 def probed(path: Path) -> str:
-    """Have another process check an HDF5 file, and return its kind.
+    """Have a file checked by another process without reading it, and return its kind.
 
     Raises
     ------
     PancyteError
-        What the other process found wrong, or that it crashed or hung.
+        What is wrong with it.
     """
-    where = os.pathsep.join(filter(None, sys.path))
-    again = "Copy or download the file again."
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "pancyte.corpus.probe", str(path)],
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": where},
-            timeout=PATIENCE + path.stat().st_size / SLOWEST,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise errors.IntegrityError(
-            f"{path} could not be read within {error.timeout:.0f} s: it is damaged, or its disk "
-            "does not answer.",
-            fix=again,
-        ) from None
-    # killed by a signal, which Windows reports as a status above 255
-    if not 0 <= done.returncode < 256:
-        raise errors.IntegrityError(
-            f"{path} is damaged: reading it crashes the HDF5 library (status {done.returncode}).",
-            fix=again,
-        )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise errors.PancyteError(f"{path} could not be checked: {said[-1] if said else '?'}.")
-    report = json.loads(done.stdout)
-    if "error" in report:
-        raise getattr(errors, report["error"])(report["what"], fix=report["fix"])
-    return report["kind"]
+    return checked_apart(path).kind
 
 
 def load_h5ad(path: Path) -> AnnData:
     """Read an h5ad whose content is already known to be sound."""
-    import anndata
+    with _repeated_names(), read_errors(path):
+        return read_whole(path)
 
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*names are not unique")
-            warnings.simplefilter("ignore", anndata.OldFormatWarning)
-            return anndata.read_h5ad(path)
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        if type(error).__name__ == "IORegistryError":
-            raise errors.InputError(
-                f"{path} uses an encoding that anndata {version('anndata')} does not know: "
-                f"{reason[0]}",
-                fix="Update anndata (pip install -U anndata).",
-            ) from None
-        raise errors.IntegrityError(
-            f"{path} cannot be read: {reason[0].rstrip('.')}.",
-            fix="Open it where it was made and write it again.",
-        ) from None
+
+@contextmanager
+def _repeated_names() -> Iterator[None]:
+    """Silence AnnData on names that occur twice: cells are renamed below, genes summed later."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*names are not unique")
+        yield
 
 
 def _settle(adata: AnnData) -> tuple[AnnData, list[str]]:

@@ -1,4 +1,4 @@
-"""What must hold inside an HDF5 file of cells before any library may follow its pointers.
+"""What must hold inside a store of cells, HDF5 or zarr, before a library may follow its pointers.
 
 Out-of-range indices and falling row pointers make sparse libraries read memory they do not own,
 so they are looked for first, a block at a time.
@@ -7,66 +7,107 @@ so they are looked for first, a block at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
-import h5py
 import numpy as np
-
-from pancyte.errors import InputError, IntegrityError, PancyteError
 
 BLOCK = 1 << 22
 SPARSE = {"csr_matrix": 0, "csc_matrix": 1}
 
 
-def damaged(item: h5py.Group | h5py.Dataset, why: str) -> PancyteError:
-    """Make the error for a file whose parts contradict each other."""
-    return IntegrityError(
-        f"{item.file.filename} is damaged: {item.name.strip('/') or 'its root'} {why}.",
-        fix="Copy or download the file again, or write it anew from its source.",
-    )
+class Array(Protocol):
+    """What is asked of an array, be it of h5py or of zarr."""
+
+    name: Any
+    attrs: Any
+    shape: tuple[int, ...]
+    dtype: Any
+    chunks: Any
+
+    def __getitem__(self, where: Any) -> Any:
+        """Read a part of it."""
 
 
-def blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
-    """Read a dataset piece by piece, whole chunks at a time."""
-    if not dataset.shape:
-        yield np.atleast_1d(dataset[()] if dataset.shape == () else [])
+class Group(Protocol):
+    """What is asked of a group, be it of h5py or of zarr."""
+
+    name: Any
+    attrs: Any
+
+    def __contains__(self, name: Any) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __getitem__(self, name: str) -> Any: ...
+
+    def get(self, name: str) -> Any:
+        """Return a part of it, None if it is not there."""
+
+
+class ContradictionError(Exception):
+    """Parts of a file say different things: the message names them."""
+
+    def __init__(self, item: Any, why: str) -> None:
+        super().__init__(f"{item.name.strip('/') or 'its root'} {why}")
+
+
+def is_array(item: Any) -> bool:
+    """Tell an array from a group."""
+    return hasattr(item, "shape")
+
+
+def arrays(group: Group) -> Iterator[Any]:
+    """Go through all arrays below a group."""
+    for name in group:
+        item = group[name]
+        if is_array(item):
+            yield item
+        else:
+            yield from arrays(item)
+
+
+def length(array: Array) -> int:
+    """Return how many rows an array has."""
+    if not array.shape:
+        raise ContradictionError(array, "is a single value where a column is needed")
+    return int(array.shape[0])
+
+
+def blocks(array: Array) -> Iterator[np.ndarray]:
+    """Read an array piece by piece, whole chunks at a time."""
+    if not array.shape:
+        yield np.atleast_1d(array[()] if array.shape == () else [])
         return
-    width = max(1, int(np.prod(dataset.shape[1:], dtype=np.int64)))
-    chunk = dataset.chunks[0] if dataset.chunks else 1
+    width = max(1, int(np.prod(array.shape[1:], dtype=np.int64)))
+    chunk = array.chunks[0] if array.chunks else 1
     step = max(1, BLOCK // width // chunk) * chunk
-    for start in range(0, dataset.shape[0], step):
-        yield dataset[start : start + step]
+    for start in range(0, array.shape[0], step):
+        yield array[start : start + step]
 
 
-def check_h5ad(handle: h5py.File) -> None:
-    """Check that the tables and matrices of an h5ad fit together.
+def check_anndata(store: Group) -> None:
+    """Check that the tables and matrices of an AnnData, as stored, fit together.
 
     Raises
     ------
-    InputError
-        If there is no table of cells or genes, or no matrix at all.
-    IntegrityError
-        If a part contradicts another.
+    ContradictionError
+        If a part contradicts another, or there is no matrix at all.
     """
     for table in ("obs", "var"):
-        if table not in handle:
-            raise InputError(
-                f"{handle.filename} is HDF5 but has no table {table!r}.",
-                fix="An h5ad, or a 10x h5, is needed.",
-            )
-    cells, genes = _rows(handle["obs"]), _rows(handle["var"])
-    found = []
-    for path, shape in _matrices(handle, cells, genes):
-        if path in handle:
-            check_matrix(handle[path], shape)
-            found.append(path)
-    if not any(path.startswith(("X", "layers", "raw")) for path in found):
-        raise InputError(
-            f"{handle.filename} holds no expression matrix, only tables.",
-            fix="Write X, or a layer with the counts, into it.",
-        )
+        if table not in store:
+            raise ContradictionError(store, f"has no table {table!r}")
+    cells, genes = _rows(store["obs"]), _rows(store["var"])
+    for path, shape in _matrices(store, cells, genes):
+        if path in store:
+            check_matrix(store[path], shape)
 
 
-def _matrices(handle: h5py.File, cells: int, genes: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def has_matrix(store: Group) -> bool:
+    """Say whether an AnnData, as stored, has X, a layer or raw."""
+    return any(part in store for part in ("X", "raw", "raw.X")) or bool(_names(store, "layers"))
+
+
+def _matrices(store: Group, cells: int, genes: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "X", (cells, genes)
     for folder, shape in (
         ("layers", (cells, genes)),
@@ -75,35 +116,40 @@ def _matrices(handle: h5py.File, cells: int, genes: int) -> Iterator[tuple[str, 
         ("obsp", (cells, cells)),
         ("varp", (genes, genes)),
     ):
-        for name in _group(handle, folder):
+        for name in _names(store, folder):
             yield f"{folder}/{name}", shape
     # before anndata 0.7, raw was two entries with a dot in their names
     for matrix, table in (("raw/X", "raw/var"), ("raw.X", "raw.var")):
-        if matrix in handle and table in handle:
-            yield matrix, (cells, _rows(handle[table]))
+        if matrix in store and table in store:
+            yield matrix, (cells, _rows(store[table]))
 
 
-def _group(handle: h5py.File, name: str) -> list[str]:
-    item = handle.get(name)
-    return list(item) if isinstance(item, h5py.Group) else []
+def _names(store: Group, name: str) -> list[str]:
+    item = store.get(name)
+    return [] if item is None or is_array(item) else list(item)
 
 
-def _rows(table: h5py.Group | h5py.Dataset) -> int:
+def index_of(table: Group) -> Any:
+    """Find the array with the names of a table's rows."""
+    name = _text(table.attrs.get("_index", "_index" if "_index" in table else "index"))
+    if name not in table:
+        raise ContradictionError(table, f"names {name!r} as its index, which is not there")
+    return values_of(table[name])
+
+
+def _rows(table: Any) -> int:
     """Return how many rows a table has; every column must have as many."""
-    if isinstance(table, h5py.Dataset):
-        return table.shape[0]
-    index = _text(table.attrs.get("_index", "_index" if "_index" in table else "index"))
-    if index not in table:
-        raise damaged(table, f"names {index!r} as its index, which is not there")
-    rows = len(_values(table[index]))
+    if is_array(table):
+        return length(table)
+    rows = length(index_of(table))
     for column in map(_text, table.attrs.get("column-order", [])):
         if column not in table:
-            raise damaged(table, f"lists a column {column!r} that is not there")
-        values = _values(table[column])
-        if values.shape[0] != rows:
-            raise damaged(table[column], f"has {values.shape[0]:,} values for {rows:,} rows")
-        if isinstance(table[column], h5py.Group) and "categories" in table[column]:
-            _check_codes(table[column])
+            raise ContradictionError(table, f"lists a column {column!r} that is not there")
+        item = table[column]
+        if (found := length(values_of(item))) != rows:
+            raise ContradictionError(item, f"has {found:,} values for {rows:,} rows")
+        if not is_array(item):
+            _check_parts(item, rows)
     return rows
 
 
@@ -111,66 +157,80 @@ def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _values(column: h5py.Group | h5py.Dataset) -> h5py.Dataset:
+def values_of(column: Any) -> Any:
     """Find the array behind a column: plain, categorical or nullable."""
-    if isinstance(column, h5py.Group):
-        part = "codes" if "codes" in column else "values"
-        if part not in column:
-            raise damaged(column, "is a column without values")
-        column = column[part]
-    if not column.shape:
-        raise damaged(column, "is a single value where a column is needed")
-    return column
+    if is_array(column):
+        return column
+    for part in ("codes", "values"):
+        if part in column:
+            return column[part]
+    raise ContradictionError(column, "is a column without values")
 
 
-def _check_codes(column: h5py.Group) -> None:
-    levels = len(_values(column["categories"]))
+def _check_parts(column: Group, rows: int) -> None:
+    """Check the codes of a categorical column, or the mask of a nullable one."""
+    if "mask" in column and length(column["mask"]) != rows:
+        raise ContradictionError(
+            column, f"marks {length(column['mask']):,} of {rows:,} rows as missing"
+        )
+    if "categories" not in column:
+        return
+    levels = length(values_of(column["categories"]))
     for codes in blocks(column["codes"]):
         if codes.size and (codes.min() < -1 or codes.max() >= levels):
-            raise damaged(column, f"has category codes outside its {levels:,} categories")
+            raise ContradictionError(
+                column, f"has category codes outside its {levels:,} categories"
+            )
 
 
-def check_matrix(item: h5py.Group | h5py.Dataset, shape: tuple[int, ...]) -> None:
-    """Check a dense or sparse matrix against the shape its tables demand."""
-    if isinstance(item, h5py.Dataset):
+def check_matrix(item: Any, shape: tuple[int, ...]) -> None:
+    """Check a dense or sparse matrix, a table or a ragged array against the shape needed."""
+    if is_array(item):
         if item.shape and item.shape[: len(shape)] != shape:
-            raise damaged(item, f"is {item.shape} where the tables say {shape}")
+            raise ContradictionError(item, f"is {item.shape} where the tables say {shape}")
         return
     kind = _text(item.attrs.get("encoding-type", item.attrs.get("h5sparse_format", "")))
     kind = {"csr": "csr_matrix", "csc": "csc_matrix"}.get(kind, kind)
     if kind not in SPARSE:
-        if kind == "dataframe" and _rows(item) != shape[0]:
-            raise damaged(item, f"has {_rows(item):,} rows where {shape[0]:,} are needed")
+        rows = _rows(item) if kind == "dataframe" else int(item.attrs.get("length", shape[0]))
+        if rows != shape[0]:
+            raise ContradictionError(item, f"has {rows:,} rows where {shape[0]:,} are needed")
         return
     declared = item.attrs.get("shape", item.attrs.get("h5sparse_shape"))
     if declared is None or len(declared) != 2:
-        raise damaged(item, "is sparse but does not declare its shape")
+        raise ContradictionError(item, "is sparse but does not declare its shape")
     declared = tuple(map(int, declared))
     if declared[: len(shape)] != shape:
-        raise damaged(item, f"declares {declared} where the tables say {shape}")
+        raise ContradictionError(item, f"declares {declared} where the tables say {shape}")
     check_sparse(item, major=declared[SPARSE[kind]], minor=declared[1 - SPARSE[kind]])
 
 
-def check_sparse(group: h5py.Group, *, major: int, minor: int) -> None:
+def check_sparse(group: Group, *, major: int, minor: int) -> None:
     """Check compressed rows (or columns): pointers never fall, indices stay in range."""
     for part in ("data", "indices", "indptr"):
-        if not isinstance(group.get(part), h5py.Dataset) or group[part].ndim != 1:
-            raise damaged(group, f"is sparse but has no array {part!r}")
-    data, indices, pointers = group["data"], group["indices"], group["indptr"]
+        if part not in group or not is_array(group[part]) or len(group[part].shape) != 1:
+            raise ContradictionError(group, f"is sparse but has no array {part!r}")
+    data, indices, pointers = (group[part] for part in ("data", "indices", "indptr"))
     if indices.dtype.kind not in "iu" or pointers.dtype.kind not in "iu":
-        raise damaged(group, "has indices that are not whole numbers")
-    if len(data) != len(indices):
-        raise damaged(group, f"has {len(data):,} values but {len(indices):,} indices")
-    if len(pointers) != major + 1:
-        raise damaged(pointers, f"has {len(pointers):,} entries where {major + 1:,} are needed")
-    offsets = pointers[:].astype(np.int64)
-    if offsets[0] != 0 or offsets[-1] != len(data):
-        raise damaged(
-            pointers, f"runs from {offsets[0]:,} to {offsets[-1]:,}, not to {len(data):,}"
+        raise ContradictionError(group, "has indices that are not whole numbers")
+    stored = length(data)
+    if stored != length(indices):
+        raise ContradictionError(group, f"has {stored:,} values but {length(indices):,} indices")
+    if length(pointers) != major + 1:
+        raise ContradictionError(
+            pointers, f"has {length(pointers):,} entries where {major + 1:,} are needed"
         )
-    if (np.diff(offsets) < 0).any():
-        raise damaged(pointers, f"falls at entry {int(np.argmax(np.diff(offsets) < 0)) + 1:,}")
+    offsets = pointers[:].astype(np.int64)
+    if offsets[0] != 0 or offsets[-1] != stored:
+        raise ContradictionError(
+            pointers, f"runs from {offsets[0]:,} to {offsets[-1]:,}, not to {stored:,}"
+        )
+    falls = np.diff(offsets) < 0
+    if falls.any():
+        raise ContradictionError(pointers, f"falls at entry {int(np.argmax(falls)) + 1:,}")
     for block in blocks(indices):
         if block.size and (block.min() < 0 or block.max() >= minor):
             worst = block.min() if block.min() < 0 else block.max()
-            raise damaged(indices, f"points at {int(worst):,}, outside 0 … {minor - 1:,}")
+            raise ContradictionError(
+                indices, f"points at {int(worst):,}, outside 0 … {minor - 1:,}"
+            )
