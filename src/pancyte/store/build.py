@@ -201,9 +201,7 @@ def _stage(work: tuple[Path, Entry, str, str]) -> dict[str, Any]:
     given = {name: value for name in ("assay", "tissue") if (value := getattr(entry, name))}
     with _spooled(folder, rows, table, columns, given) as spool:
         hashes = spool.hashes()
-        first = np.zeros(len(hashes), bool)
-        first[np.unique(hashes, return_index=True)[1]] = True
-        keep = first | (spool.read("lengths", 0, spool.cells) < TELLING)
+        keep = _first(hashes) | (spool.read("lengths", 0, spool.cells) < TELLING)
         registered = entry.source in registry.names("datasets")
         about = {
             "name": name,
@@ -273,6 +271,17 @@ def _spooled(
             marks = {HASHES: cell_hashes(counts, keys), BARCODES: barcodes(cells.obs.index)}
             spool.add(counts, marks, cells.obs.assign(**given))
         yield spool
+
+
+def _first(hashes: np.ndarray) -> np.ndarray:
+    """Mark each fingerprint where it comes for the first time."""
+    first = np.ones(len(hashes), bool)
+    ordered = np.sort(hashes)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    rows = np.flatnonzero(np.isin(hashes, repeated))
+    first[rows] = False
+    first[rows[np.unique(hashes[rows], return_index=True)[1]]] = True
+    return first
 
 
 def _counted(dropped: dict[str, int]) -> dict[str, int]:
