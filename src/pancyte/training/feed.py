@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,43 +14,16 @@ import torch
 
 from pancyte.errors import InputError
 from pancyte.shapes import Tokens, offsets_of
-from pancyte.store.corpus import Corpus
 from pancyte.store.gather import count_known
 from pancyte.store.order import Shuffle, by_tokens
 from pancyte.store.part import Part
 from pancyte.store.stream import DATASET, Stream
 from pancyte.tokenizers.tokenizer import Tokenizer
+from pancyte.training.pick import Pick
 
 AHEAD = 2
 """Minibatches that are made ready before they are asked for."""
 SPECIES = "species"
-
-
-@dataclass(frozen=True)
-class Pick:
-    """Cells of a corpus.
-
-    Attributes
-    ----------
-    corpus
-        All its cells.
-    rows
-        For each dataset the rows that are meant, rising, or None for all.
-    weights
-        How often each dataset's cells come in an epoch, 1 where not named.
-    """
-
-    corpus: Corpus
-    rows: Sequence[np.ndarray | None]
-    weights: Mapping[str, float] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return sum(len(self.of(number)) for number in range(len(self.corpus.parts)))
-
-    def of(self, number: int) -> np.ndarray:
-        """Return the rows that are meant of one dataset."""
-        chosen = self.rows[number]
-        return np.arange(len(self.corpus.parts[number])) if chosen is None else chosen
 
 
 @dataclass(frozen=True)
@@ -118,7 +91,7 @@ class Feed:
         rows = map(self.pick.of, range(len(self.lengths)))
         return sum(int(long[chosen].sum()) for long, chosen in zip(self.lengths, rows, strict=True))
 
-    def minibatches(self, done: int = 0) -> Iterator[Fed]:
+    def minibatches(self, done: int = 0) -> Generator[Fed, None, None]:
         """Yield minibatches without end, passing over those that a stopped run has seen."""
         with ThreadPoolExecutor(1) as reader:
             waiting: deque[Future[Fed]] = deque()
