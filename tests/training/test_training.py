@@ -202,7 +202,7 @@ def test_a_corpus_and_its_file_train_the_same_model(run_file, tmp_path, cells_fi
 
 def test_a_dataset_of_a_corpus_is_held_out_by_name(tmp_path, pancreas):
     for number, study in enumerate(("Fasolino 2022", "Tritschler 2022")):
-        few = pancreas[(pancreas.obs["study"] == study).to_numpy()][::20]
+        few = pancreas[(pancreas.obs["study"] == study).to_numpy()][::20].copy()
         few[:, ::4].copy().write_h5ad(tmp_path / f"study{number}.h5ad")
     build(tmp_path / "corpus", [str(tmp_path / f"study{number}.h5ad") for number in range(2)])
     corpus, other = str(tmp_path / "corpus"), {"dataset": ["study1"]}
