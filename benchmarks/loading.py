@@ -155,7 +155,7 @@ def table(corpus: Corpus, source: Path, rates: dict[str, list[tuple[float, float
         f"- data: {len(part):,} cells × {part.about['features']:,} genes: the demo's cells drawn",
         "  with seed 0 and thinned binomially to 70–100 %,",
         f"  {part.about['nonzeros'] / len(part):,.0f} non-zeros a cell; the store takes {stored}",
-        f"  bytes a non-zero ({', '.join(part.about['stored_as'])}), the h5ad 8, our minibatches 8",
+        f"  bytes a non-zero ({', '.join(part.about['stored_as'])}), as do minibatches; the h5ad 8",
         f"- {ROUNDS} rounds of {SECONDS:.0f} s, all sides taking turns; medians, range in brackets",
         "",
         "| loader | cells per CPU-s | range | cells per s | of the limit | × random h5ad |",

@@ -11,7 +11,7 @@ from pancyte.benchmark.benchmark import benchmark
 from pancyte.benchmark.entries import has_seen
 from pancyte.benchmark.results import COLUMNS, VERDICT_COLUMNS, Results
 from pancyte.benchmark.trial import Cost, measured
-from pancyte.corpus.datasets import content_hash
+from pancyte.corpus.canonical import content_hash, fingerprints
 from pancyte.errors import UsageError
 from pancyte.metrics.classification import accuracy
 from pancyte.models.card import Card
@@ -180,7 +180,7 @@ def test_seen_is_told_by_content_and_by_name_but_a_held_out_study_is_not_seen(da
 
     def seen(name, trained_cells):
         method = PCA()
-        method.trained_on = [{"name": name, "content_hash": content_hash(trained_cells)}]
+        method.trained_on = [{"name": name, "content_hash": content_hash(fingerprints(trained_cells))}]
         return has_seen(method, split)
 
     assert not has_seen(PCA(), split)
@@ -191,7 +191,7 @@ def test_seen_is_told_by_content_and_by_name_but_a_held_out_study_is_not_seen(da
     assert not seen("another", cells.select(np.arange(100)))
     (whole,) = Embedding().splits(held, [0])
     method = PCA()
-    method.trained_on = [{"name": "pancreas", "content_hash": content_hash(rest)}]
+    method.trained_on = [{"name": "pancreas", "content_hash": content_hash(fingerprints(rest))}]
     assert has_seen(method, whole)
 
 

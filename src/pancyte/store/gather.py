@@ -1,4 +1,4 @@
-"""Rows of memory-mapped CSR arrays, copied together and widened in one compiled pass."""
+"""Rows of memory-mapped CSR arrays, copied together in one compiled pass."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def gather(
     starts
         Where in the output each row begins, (rows,).
     ids_out, values_out
-        The minibatch's arrays, int32 and float32.
+        The minibatch's arrays, of the same types or wider ones.
     """
     for at in range(len(rows)):
         low, high = offsets[rows[at]], offsets[rows[at] + 1]
@@ -70,9 +70,26 @@ def sort_rows(ids: np.ndarray, values: np.ndarray, starts: np.ndarray, stops: np
         values[low:high] = values[low:high][order]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
 def row_sums(offsets: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Add up each row's values. Shape (rows,) float64."""
+    whole = values.dtype.kind in "iu"
+    return _whole_sums(offsets, values) if whole else _sums(offsets, values)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _whole_sums(offsets: np.ndarray, values: np.ndarray) -> np.ndarray:
+    sums = np.empty(len(offsets) - 1, np.float64)
+    for row in range(len(sums)):
+        part = values[offsets[row] : offsets[row + 1]]
+        total = 0
+        for i in range(part.size):
+            total += np.int64(part[i])
+        sums[row] = total
+    return sums
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _sums(offsets: np.ndarray, values: np.ndarray) -> np.ndarray:
     sums = np.empty(len(offsets) - 1, np.float64)
     for row in range(len(sums)):
         part = values[offsets[row] : offsets[row + 1]]

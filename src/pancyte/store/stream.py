@@ -26,8 +26,9 @@ class Minibatch:
     Attributes
     ----------
     offsets, ids, values
-        CSR arrays: int64, int32, float32. Ids are rows of the corpus's features unless the
-        stream was given other columns; they rise within a cell.
+        CSR arrays: int64, and the narrowest types that hold the ids and counts of the corpus. Ids
+        are rows of the corpus's features unless the stream was given other columns; they rise
+        within a cell.
     totals
         Each cell's total count over all features measured in it, (cells,) float64.
     parts, rows
@@ -45,9 +46,9 @@ class Minibatch:
         return len(self.rows)
 
     def counts(self, features: int) -> csr_matrix:
-        """Return the counts as a matrix, (cells, features)."""
-        shape = (len(self), features)
-        return csr_matrix((self.values, self.ids, self.offsets), shape=shape)
+        """Return the counts as a float32 matrix, (cells, features)."""
+        values, ids = self.values.astype(np.float32), self.ids.astype(np.int32)
+        return csr_matrix((values, ids, self.offsets), shape=(len(self), features))
 
 
 class Stream:
@@ -114,7 +115,12 @@ class Stream:
             raise InputError("No cell of the corpus is chosen.", fix="Widen the filter.")
         often = tuple(weights.get(name, 1.0) for name in names)
         self.order = Order(tuple(sizes), often, shuffle or Shuffle())
-        self._columns = [_unless_identity(table) for table in columns or corpus.columns]
+        columns = columns or corpus.columns
+        highest = max((int(table.max()) for table in columns if len(table)), default=0)
+        kinds = [part.ids.dtype for part in corpus.parts]
+        self._ids = np.result_type(np.uint16 if highest < 1 << 16 else np.int32, *kinds)
+        self._values = np.result_type(*(part.values.dtype for part in corpus.parts))
+        self._columns = [_unless_identity(table) for table in columns]
 
     def __len__(self) -> int:
         """Return how many cells are chosen, each counted once."""
@@ -161,8 +167,8 @@ class Stream:
             there = self.corpus.parts[number].offsets
             offsets[1:][here] = there[rows[here] + 1] - there[rows[here]]
         np.cumsum(offsets, out=offsets)
-        ids = np.empty(offsets[-1], np.int32)
-        values = np.empty(offsets[-1], np.float32)
+        ids = np.empty(offsets[-1], self._ids)
+        values = np.empty(offsets[-1], self._values)
         for number in np.unique(parts):
             here = np.flatnonzero(parts == number)
             part, lookup = self.corpus.parts[number], self._columns[number]
