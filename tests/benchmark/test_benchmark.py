@@ -180,7 +180,9 @@ def test_seen_is_told_by_content_and_by_name_but_a_held_out_study_is_not_seen(da
 
     def seen(name, trained_cells):
         method = PCA()
-        method.trained_on = [{"name": name, "content_hash": content_hash(fingerprints(trained_cells))}]
+        method.trained_on = [
+            {"name": name, "content_hash": content_hash(fingerprints(trained_cells))}
+        ]
         return has_seen(method, split)
 
     assert not has_seen(PCA(), split)

@@ -96,17 +96,18 @@ def test_it_learns_more_than_the_gene_mean(tmp_path, cells_file):
 def test_damaged_checkpoint_is_passed_over(tmp_path):
     module = nn.Linear(3, 2)
     optimizer = adamw([module], rate=0.1, decay=0.0)
+    held = checkpoint.Held(module, optimizer)
     for step in (1, 2):
         module(torch.ones(1, 3)).sum().backward()
         optimizer.step()
-        checkpoint.save(tmp_path, step, module, optimizer, {"scores": {}})
+        checkpoint.save(tmp_path, step, held, {"scores": {}})
         if step == 1:
             first = module.weight.detach().clone()
     damaged = tmp_path / "step-000000002" / "state.safetensors"
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)
-    state = checkpoint.restore(tmp_path, module, optimizer)
+    state = checkpoint.restore(tmp_path, held)
     assert state["step"] == 1
     assert torch.equal(module.weight, first)
 
@@ -215,12 +216,12 @@ def test_a_dataset_of_a_corpus_is_held_out_by_name(tmp_path, pancreas):
     )
     shown, _, train, held_out = prepare(run)
     assert [part.name for part, _ in shown] == ["study0"]
-    assert set(next(train.minibatches()).parts) == {0}
+    assert set(next(train.minibatches())[0].parts) == {0}
     assert len(held_out) == len(Corpus.open(corpus).parts[1])
 
 
 def test_a_resumed_feed_goes_on_where_it_was(run_file):
     _, _, train, _ = prepare(load_run(run_file))
-    whole = [fed.rows.tolist() for fed, _ in zip(train.minibatches(), range(40), strict=False)]
-    after = [fed.rows.tolist() for fed, _ in zip(train.minibatches(15), range(25), strict=False)]
+    whole = [fed.rows.tolist() for (fed,), _ in zip(train.minibatches(), range(40), strict=False)]
+    after = [fed.rows.tolist() for (fed,), _ in zip(train.minibatches(15), range(25), strict=False)]
     assert after == whole[15:]

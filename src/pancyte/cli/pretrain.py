@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,10 @@ def pretrain(
         emit(asdict(planned), lines, as_json=as_json)
         return
     folder = output(out, Path(settings.name), force=force)
+    if os.environ.get("RANK", "0") != "0":
+        # torchrun starts this in every process; the first one speaks for all
+        train(settings, folder, restart=restart)
+        return
     with training_bar() as bar:
         model = train(settings, folder, restart=restart, report=bar)
     for name, value in model.card.training.items():

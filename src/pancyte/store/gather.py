@@ -81,7 +81,7 @@ def _whole_sums(offsets: np.ndarray, values: np.ndarray) -> np.ndarray:
     sums = np.empty(len(offsets) - 1, np.float64)
     for row in range(len(sums)):
         part = values[offsets[row] : offsets[row + 1]]
-        total = 0
+        total = np.int64(0)
         for i in range(part.size):
             total += np.int64(part[i])
         sums[row] = total

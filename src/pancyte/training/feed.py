@@ -91,12 +91,33 @@ class Feed:
         rows = map(self.pick.of, range(len(self.lengths)))
         return sum(int(long[chosen].sum()) for long, chosen in zip(self.lengths, rows, strict=True))
 
-    def minibatches(self, done: int = 0) -> Generator[Fed, None, None]:
-        """Yield minibatches without end, passing over those that a stopped run has seen."""
+    def minibatches(
+        self, done: int = 0, *, shares: int = 1, own: Sequence[int] = (0,)
+    ) -> Generator[list[Fed], None, None]:
+        """Yield minibatches without end, passing over those that a stopped run has seen.
+
+        Parameters
+        ----------
+        done
+            How many to pass over.
+        shares
+            Into how many shares each is divided.
+        own
+            Which of them are wanted.
+        """
+
+        def read(parts: np.ndarray, rows: np.ndarray) -> list[Fed]:
+            # with fewer cells than shares, the first stands in where there is none
+            places = [np.arange(share, len(rows), shares) for share in own]
+            return [
+                self._read(parts[at], rows[at]) if len(at) else self._read(parts[:1], rows[:1])
+                for at in places
+            ]
+
         with ThreadPoolExecutor(1) as reader:
-            waiting: deque[Future[Fed]] = deque()
+            waiting: deque[Future[list[Fed]]] = deque()
             for parts, rows in self._places(done):
-                waiting.append(reader.submit(self._read, parts, rows))
+                waiting.append(reader.submit(read, parts, rows))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
 

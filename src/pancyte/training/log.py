@@ -22,14 +22,16 @@ class Log:
     ----------
     folder
         The run's folder.
+    silent
+        Write nothing: another process does.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, silent: bool = False) -> None:
+        self.folder, self.silent = folder, silent
 
     def cut(self, step: int) -> None:
         """Drop what was written after `step` steps, including a half-written last line."""
-        for name in (LOSS, SPEED):
+        for name in () if self.silent else (LOSS, SPEED):
             path = self.folder / name
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
             kept = b"".join(line for line in lines if _step(line) <= step)
@@ -37,6 +39,8 @@ class Log:
 
     def write(self, name: str, **record: Any) -> None:
         """Append one line."""
+        if self.silent:
+            return
         with open(self.folder / name, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(record) + "\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,15 +13,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from pancyte.backbones.backbone import reproducible
+from pancyte.backbones.backbone import Backbone, reproducible
 from pancyte.errors import InputError
-from pancyte.objectives.objective import Target
+from pancyte.objectives.objective import Objective, Target
 from pancyte.shapes import Tokens
 from pancyte.training import checkpoint
 from pancyte.training.feed import Fed, Feed
 from pancyte.training.log import LOSS, SPEED, Log
-from pancyte.training.optimizer import adamw, default_rate, rate_at
+from pancyte.training.optimizer import Average, adamw, default_rate, rate_at
 from pancyte.training.order import minibatches
+from pancyte.training.team import Team, norm_of, unsynchronised
 
 HELD_OUT_STEP = 2**31
 TRIVIAL = 20_000
@@ -49,6 +51,14 @@ class LoopConfig:
         Seed of weights, order and corruption.
     checkpoint_every, validate_every
         In steps.
+    shares
+        Into how many shares a minibatch is divided: one after another if there is one process, to
+        save memory; a multiple of the number of processes otherwise. The result does not depend
+        on how many processes compute them.
+    sharded
+        Divide weights and optimizer among the processes rather than copy them.
+    ema
+        Keep a running average of the weights with this factor, and make it the model; 0 does not.
     """
 
     steps: int = 1000
@@ -60,6 +70,9 @@ class LoopConfig:
     seed: int = 0
     checkpoint_every: int = 200
     validate_every: int = 100
+    shares: int = 1
+    sharded: bool = False
+    ema: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,18 @@ class Progress:
     loss: float
     tokens_per_second: float
     seconds_left: float
+
+
+class Network(nn.Module):
+    """A model's two parts as one module, whose output is the loss."""
+
+    def __init__(self, backbone: Backbone, objective: Objective) -> None:
+        super().__init__()
+        self.backbone, self.objective = backbone, objective
+
+    def forward(self, seen: Tokens, target: Target) -> dict[str, torch.Tensor]:
+        """Return the named terms of the loss."""
+        return self.objective.loss(self.backbone(seen), target)
 
 
 class Loop:
@@ -88,19 +113,32 @@ class Loop:
         The settings.
     folder
         Where checkpoints and logs go; a run found there is resumed.
+    team
+        The processes that train together.
     """
 
     def __init__(
-        self, model: Any, train: Feed, held_out: Tokens, *, config: LoopConfig, folder: Path
+        self,
+        model: Any,
+        train: Feed,
+        held_out: Tokens,
+        *,
+        config: LoopConfig,
+        folder: Path,
+        team: Team | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.team = config, team or Team()
+        self.own = self.team.shares(config.shares)
         self.backbone, self.objective = model.backbone, model.objective
-        self.parts = nn.ModuleDict({"backbone": self.backbone, "objective": self.objective})
         self.train, self.held_out = train, held_out
+        self.parts = Network(self.backbone, self.objective)
+        self.network = self.team.wrapped(self.parts, sharded=config.sharded)
         self.peak = config.rate or default_rate(self.backbone.width)
-        self.optimizer = adamw(self.parts.values(), rate=self.peak, decay=config.decay)
+        modules = (self.backbone, self.objective)
+        self.optimizer = adamw(modules, rate=self.peak, decay=config.decay)
+        self.average = Average(self.parts, config.ema) if config.ema else None
         self.folder = folder
-        self.log = Log(folder)
+        self.log = Log(folder, silent=not self.team.leads)
 
     def run(self, report: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:
         """Train to the last step, resuming where a killed run stopped; return the last scores."""
@@ -110,12 +148,14 @@ class Loop:
     def _run(self, report: Callable[[Progress], None]) -> dict[str, Any]:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.objective.fit_trivial(self.train.sample(TRIVIAL))
-        state = checkpoint.restore(self.folder / "checkpoints", self.parts, self.optimizer)
+        held = checkpoint.Held(self.parts, self.optimizer, self.average, self.team)
+        state = checkpoint.restore(self.folder / "checkpoints", held)
         done = state["step"] if state else 0
         scores: dict[str, Any] = state["scores"] if state else {}
+        self.team.wait()
         self.log.cut(done)
         began, read, seconds = time.monotonic(), 0, state["seconds"] if state else 0.0
-        fed = self.train.minibatches(done)
+        fed = self.train.minibatches(done, shares=self.config.shares, own=self.own)
         for step in range(done, self.config.steps):
             terms, tokens = self._step(step, next(fed))
             read += tokens
@@ -127,19 +167,23 @@ class Loop:
                 self.log.write(LOSS, step=done, **scores)
             if done % self.config.checkpoint_every == 0 or done == self.config.steps:
                 state = {"scores": scores, "seconds": seconds + elapsed}
-                checkpoint.save(
-                    self.folder / "checkpoints", done, self.parts, self.optimizer, state
-                )
+                checkpoint.save(self.folder / "checkpoints", done, held, state)
             left = elapsed / max(1, read) * tokens * (self.config.steps - done)
             report(Progress(done, self.config.steps, sum(terms.values()), read / elapsed, left))
         fed.close()
+        if self.average:
+            self.average.apply()
         return {**scores, "seconds": state["seconds"] if state else 0.0}
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return all weights, whole, also if they are divided among processes."""
+        return checkpoint.whole_weights(self.parts)
 
     def validate(self) -> dict[str, float]:
         """Score the network and the trivial predictor on the same held-out questions."""
         totals: dict[str, float] = {}
         asked = 0
-        self.parts.eval()
+        self.network.eval()
         lengths = self.held_out.lengths.numpy()
         budget = self.config.tokens_per_step
         with torch.inference_mode(), self._precision():
@@ -148,7 +192,7 @@ class Loop:
                 seen, target = self._corrupted(chosen, HELD_OUT_STEP + number)
                 size = len(target["positions"])
                 scored = {
-                    **_named("held_out", self.objective.loss(self.backbone(seen), target)),
+                    **_named("held_out", self.parts(seen, target)),
                     **_named("trivial", self.objective.trivial_loss(target)),
                 }
                 for name, value in scored.items():
@@ -156,7 +200,7 @@ class Loop:
                 asked += size
         return {name: total / max(1, asked) for name, total in totals.items()}
 
-    def _step(self, step: int, fed: Fed) -> tuple[dict[str, float], int]:
+    def _step(self, step: int, fed: list[Fed]) -> tuple[dict[str, float], int]:
         rate = rate_at(
             step,
             peak=self.peak,
@@ -165,27 +209,40 @@ class Loop:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.parts.train()
-        seen, target = self._corrupted(fed.tokens, step)
-        # dropout draws from the global generator; seeding it here keeps a resumed run exact
-        torch.manual_seed(self.config.seed * 1_000_003 + step)
-        with self._precision():
-            terms = self.objective.loss(self.backbone(seen), target)
-        loss = torch.stack(list(terms.values())).sum()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parts.parameters(), self.config.clip)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            raise InputError(
-                f"Step {step + 1}: the loss is {loss.item()} and the gradient's norm {norm.item()} "
-                f"(cells {self.train.named(fed)} …).",
-                fix="The last checkpoint is kept. Check those cells, or lower the rate.",
-            )
+        self.network.train()
+        terms: dict[str, float] = {}
+        for number, share in zip(self.own, fed, strict=True):
+            # each share has random numbers of its own, whichever process draws them
+            place = step + (number << 32)
+            seen, target = self._corrupted(share.tokens, place)
+            # dropout draws from the global generator; seeding it keeps a resumed run exact
+            torch.manual_seed(self.config.seed * 1_000_003 + place)
+            with unsynchronised(self.network, last=share is fed[-1]):
+                with self._precision():
+                    scored = self.network(seen, target)
+                loss = torch.stack(list(scored.values())).sum() / len(fed)
+                loss.backward()
+            if not torch.isfinite(loss):
+                self._stop(step, f"the loss is {loss.item()}", share)
+            for name, value in scored.items():
+                terms[name] = terms.get(name, 0.0) + float(value.detach()) / len(fed)
+        norm = norm_of(nn.utils.clip_grad_norm_(self.parts.parameters(), self.config.clip))
+        if not math.isfinite(norm):
+            self._stop(step, f"the gradient's norm is {norm}", fed[0])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return {name: float(value.detach()) for name, value in terms.items()}, len(seen.ids)
+        if self.average:
+            self.average.update()
+        return self.team.mean(terms), sum(len(share.tokens.ids) for share in fed) * self.team.world
 
-    def _corrupted(self, tokens: Tokens, step: int) -> tuple[Tokens, Target]:
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+    def _stop(self, step: int, what: str, share: Fed) -> None:
+        raise InputError(
+            f"Step {step + 1}: {what} (cells {self.train.named(share)} …).",
+            fix="The last checkpoint is kept. Check those cells, or lower the rate.",
+        )
+
+    def _corrupted(self, tokens: Tokens, place: int) -> tuple[Tokens, Target]:
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + place)
         seen, target = self.objective.corrupt(tokens, generator)
         device = self.backbone.device
         return seen.to(device), {name: value.to(device) for name, value in target.items()}

@@ -33,6 +33,38 @@ def adamw(modules: Iterable[nn.Module], *, rate: float, decay: float) -> torch.o
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), eps=1e-8)
 
 
+class Average:
+    """A running average of a network's weights, which often does better than the last ones.
+
+    Parameters
+    ----------
+    network
+        The weights that are trained.
+    factor
+        How much of the average each step keeps.
+
+    Notes
+    -----
+    Polyak & Juditsky, SIAM Journal on Control and Optimization 1992.
+    """
+
+    def __init__(self, network: nn.Module, factor: float) -> None:
+        self.network, self.factor = network, factor
+        self.values = {name: value.detach().clone() for name, value in network.named_parameters()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the present weights into the average."""
+        for name, value in self.network.named_parameters():
+            self.values[name].lerp_(value, 1 - self.factor)
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Make the average the network's weights."""
+        for name, value in self.network.named_parameters():
+            value.copy_(self.values[name])
+
+
 def rate_at(step: int, *, peak: float, warmup: int, steps: int) -> float:
     """Linear warm-up to `peak`, then half a cosine down to a tenth of it."""
     if step < warmup:

@@ -20,9 +20,10 @@ from pancyte.shapes import Tokens
 from pancyte.store.part import Part
 from pancyte.tokenizers.tokenizer import Tokenizer
 from pancyte.training.feed import Feed
-from pancyte.training.loop import Loop, Progress
+from pancyte.training.loop import Loop, Network, Progress
 from pancyte.training.pick import collect, cut
 from pancyte.training.run import Component, Run, load_run
+from pancyte.training.team import joined_team
 
 
 @dataclass(frozen=True)
@@ -68,28 +69,38 @@ def pretrain(
         If ``<out>.run`` holds another run: other settings, other cells.
     """
     run = run if isinstance(run, Run) else load_run(run)
-    shown, model, train, held_out = prepare(run)
-    folder = Path(f"{out}.run")
-    trained_on = list(map(_entry, shown))
-    cells = [item["content_hash"] for item in trained_on]
-    _claim(folder, {"run": run.model_dump(mode="json"), "cells": cells}, restart=restart)
-    loop = Loop(model, train, held_out, config=run.loop, folder=folder)
-    scores = loop.run(report or (lambda progress: None))
-    seconds = scores.pop("seconds")
-    model.card = replace(
-        model.card,
-        trained_on=trained_on,
-        training={
-            "steps": run.loop.steps,
-            "tokens per step": run.loop.tokens_per_step,
-            "peak learning rate": loop.peak,
-            "seed": run.loop.seed,
-            "seconds": round(seconds, 1),
-            "device": str(model.backbone.device),
-            **{key.replace("_", " "): round(value, 4) for key, value in scores.items()},
-        },
-    )
-    model.save_pretrained(out)
+    with joined_team() as team:
+        shown, model, train, held_out = prepare(run)
+        folder = Path(f"{out}.run")
+        trained_on = list(map(_entry, shown))
+        cells = [item["content_hash"] for item in trained_on]
+        if team.leads:
+            _claim(folder, {"run": run.model_dump(mode="json"), "cells": cells}, restart=restart)
+        team.wait()
+        loop = Loop(model, train, held_out, config=run.loop, folder=folder, team=team)
+        scores = loop.run(report or (lambda progress: None))
+        if run.loop.sharded:
+            weights = loop.weights()
+            model = _model(run, model.tokenizer, model.card)
+            Network(model.backbone, model.objective).load_state_dict(weights)
+        seconds = scores.pop("seconds")
+        model.card = replace(
+            model.card,
+            trained_on=trained_on,
+            training={
+                "steps": run.loop.steps,
+                "tokens per step": run.loop.tokens_per_step,
+                "peak learning rate": loop.peak,
+                "seed": run.loop.seed,
+                "seconds": round(seconds, 1),
+                "device": str(model.backbone.device),
+                "processes": team.world,
+                **{key.replace("_", " "): round(value, 4) for key, value in scores.items()},
+            },
+        )
+        if team.leads:
+            model.save_pretrained(out)
+        team.wait()
     return model
 
 
@@ -110,18 +121,8 @@ def prepare(run: Run) -> tuple[list[tuple[Part, np.ndarray]], Model, Feed, Token
         training, validation = cut(whole, run.held_out_share, run.loop.seed)
     tokenizer = _tokenizer(run.tokenizer).fit_corpus(training.corpus, rows=training.rows)
     parts = whole.corpus.parts
-    model = Model.create(
-        tokenizer,
-        backbone=run.backbone.model_dump(),
-        objective=run.objective.model_dump(),
-        skip=run.skip,
-        card=Card(
-            run.name, run.description, species=sorted({part.about["species"] for part in parts})
-        ),
-        seed=run.loop.seed,
-    )
-    model.backbone.to(device())
-    model.objective.to(device())
+    species = sorted({part.about["species"] for part in parts})
+    model = _model(run, tokenizer, Card(run.name, run.description, species=species))
     budget, seed = run.loop.tokens_per_step, run.loop.seed
     held_out = Feed(validation, tokenizer, budget=budget, seed=seed).sample(run.held_out_cells)
     shown = [(part, whole.of(number)) for number, part in enumerate(parts) if len(whole.of(number))]
@@ -144,6 +145,21 @@ def plan(run: Run) -> Plan:
         # forward and backward, 2 + 4 operations a weight and token; look-ups cost none
         flops=6.0 * (network - tables) * tokens,
     )
+
+
+def _model(run: Run, tokenizer: Tokenizer, card: Card) -> Model:
+    """Build the untrained model, where it is to be trained."""
+    model = Model.create(
+        tokenizer,
+        backbone=run.backbone.model_dump(),
+        objective=run.objective.model_dump(),
+        skip=run.skip,
+        card=card,
+        seed=run.loop.seed,
+    )
+    model.backbone.to(device())
+    model.objective.to(device())
+    return model
 
 
 def _entry(shown: tuple[Part, np.ndarray]) -> dict[str, Any]:
