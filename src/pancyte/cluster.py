@@ -45,10 +45,13 @@ def workers(address: str | None = None) -> Iterator[Spread]:
         raise MissingError(
             "Work on a cluster needs Dask.", fix="pip install 'pancyte[dask]'"
         ) from None
+    # without an address of their own Dask's pages are open to the whole network
+    loopback = "127.0.0.1"
     here = {
         "threads_per_worker": 1,
-        "host": "127.0.0.1",
-        "dashboard_address": None,
+        "host": loopback,
+        "dashboard_address": f"{loopback}:0",
+        "worker_dashboard_address": f"{loopback}:0",
     }
     try:
         client = distributed.Client(**here) if address == LOCAL else distributed.Client(address)
