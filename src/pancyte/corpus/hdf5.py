@@ -64,11 +64,11 @@ def check(path: Path) -> Checked:
 
 def read(path: Path, checked: Checked) -> AnnData:
     """Read a file that `check` found sound."""
-    if checked.kind.startswith("10x"):
-        return tenx.read_h5(path, checked.kind)
-    if checked.kind == "loom":
-        return loom.read_loom(path)
     with anndata_store.read_errors(path):
+        if checked.kind.startswith("10x"):
+            return tenx.read_h5(path, checked.kind)
+        if checked.kind == "loom":
+            return loom.read_loom(path)
         if checked.part:
             with h5py.File(path, "r") as handle:
                 return anndata_store.read_part(handle, checked.part)

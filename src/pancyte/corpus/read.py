@@ -71,9 +71,10 @@ def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> A
 
 def settled(path: Path, *, transpose: bool = False) -> tuple[AnnData, list[str]]:
     """Read a file as `read` does, and return what was done to it rather than print it."""
-    adata, notices = _upright(path, transpose)
-    require_upright(adata)
-    adata, done = _settle(adata)
+    with _repeated_names():
+        adata, notices = _upright(path, transpose)
+        require_upright(adata)
+        adata, done = _settle(adata)
     return adata, notices + done
 
 
@@ -83,8 +84,7 @@ def _upright(path: Path, transpose: bool) -> tuple[AnnData, list[str]]:
     form = format_of(path)
     checked = checked_apart(path) if form.ISOLATED else form.check(path)
     notices = list(checked.notices)
-    with _repeated_names():
-        adata = form.read(path, checked)
+    adata = form.read(path, checked)
     require_cells(adata)
     if not transpose and checked.kind in EITHER and genes_are_rows(path, adata):
         transpose = True

@@ -213,6 +213,8 @@ def check_sparse(group: Group, *, major: int, minor: int) -> None:
     data, indices, pointers = (group[part] for part in ("data", "indices", "indptr"))
     if indices.dtype.kind not in "iu" or pointers.dtype.kind not in "iu":
         raise ContradictionError(group, "has indices that are not whole numbers")
+    if data.dtype.kind not in "iufb":
+        raise ContradictionError(data, f"holds {data.dtype}, not numbers")
     stored = length(data)
     if stored != length(indices):
         raise ContradictionError(group, f"has {stored:,} values but {length(indices):,} indices")
@@ -220,17 +222,24 @@ def check_sparse(group: Group, *, major: int, minor: int) -> None:
         raise ContradictionError(
             pointers, f"has {length(pointers):,} entries where {major + 1:,} are needed"
         )
-    offsets = pointers[:].astype(np.int64)
-    if offsets[0] != 0 or offsets[-1] != stored:
-        raise ContradictionError(
-            pointers, f"runs from {offsets[0]:,} to {offsets[-1]:,}, not to {stored:,}"
-        )
-    falls = np.diff(offsets) < 0
-    if falls.any():
-        raise ContradictionError(pointers, f"falls at entry {int(np.argmax(falls)) + 1:,}")
+    _check_pointers(pointers, stored)
     for block in blocks(indices):
         if block.size and (block.min() < 0 or block.max() >= minor):
             worst = block.min() if block.min() < 0 else block.max()
             raise ContradictionError(
                 indices, f"points at {int(worst):,}, outside 0 … {minor - 1:,}"
             )
+
+
+def _check_pointers(pointers: Array, stored: int) -> None:
+    """Check that row pointers run from 0 to `stored` and never fall."""
+    first, last = int(pointers[0]), int(pointers[-1])
+    if first != 0 or last != stored:
+        raise ContradictionError(pointers, f"runs from {first:,} to {last:,}, not to {stored:,}")
+    seen, before = 0, 0
+    for block in blocks(pointers):
+        offsets = np.concatenate([[before], block.astype(np.int64)])
+        falls = np.diff(offsets) < 0
+        if falls.any():
+            raise ContradictionError(pointers, f"falls at entry {seen + int(np.argmax(falls)):,}")
+        seen, before = seen + len(block), offsets[-1]
