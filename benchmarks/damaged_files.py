@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,11 @@ from damage import damage
 from scipy.io import mmwrite
 from scipy.sparse import csc_matrix
 
-import pancyte as pan
-
 # imported before forking rather than a thousand times: what a check needs
+import pyarrow.parquet
+import zarr as _zarr
+
+import pancyte as pan
 import pancyte.corpus.cells
 import pancyte.pp.inspection
 from pancyte.cli.main import run
@@ -189,7 +191,7 @@ class Outcomes:
 
     @classmethod
     def recorded(cls, fields: dict[str, Any]) -> Outcomes:
-        """Take up what `dataclasses.asdict` wrote."""
+        """Take up what `vars` gave."""
         counters = {name: Counter(fields[name]) for name in ("counts", "kinds")}
         return cls(**{**fields, **counters})
 
@@ -327,7 +329,7 @@ def main() -> None:
         found[name] = outcomes = damaged(name, given.files, given.seed, given.keep)
         print(name, json.dumps(outcomes and outcomes.counts), flush=True)
         if given.record is not None:
-            done = {key: value and asdict(value) for key, value in found.items()}
+            done = {key: value and vars(value) for key, value in found.items()}
             given.record.write_text(json.dumps(done), encoding="utf-8")
     formats = "" if given.formats == list(FORMATS) else f" --formats {' '.join(given.formats)}"
     command = f"python benchmarks/damaged_files.py --files {given.files}{formats}"

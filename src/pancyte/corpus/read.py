@@ -103,15 +103,22 @@ def require_readable(path: Path) -> None:
         raise errors.InputError(f"{path} may not be read by you.", fix="Change its permissions.")
 
 
-def probed(path: Path) -> str:
+def probed(path: Path, *, streamed: bool = False) -> str:
     """Have a file checked by another process without reading it, and return its kind.
+
+    Parameters
+    ----------
+    path
+        The file.
+    streamed
+        It is HDF5 whose cells will be read some at a time, so it may be larger than memory.
 
     Raises
     ------
     PancyteError
         What is wrong with it.
     """
-    return checked_apart(path).kind
+    return checked_apart(path, streamed=streamed).kind
 
 
 def load_h5ad(path: Path) -> AnnData:

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-BLOCK = 1 << 22
+# bytes read at a time; a text of no fixed length takes about TEXT bytes in memory
+BLOCK = 1 << 25
+TEXT = 128
 SPARSE = {"csr_matrix": 0, "csc_matrix": 1}
 
 
@@ -80,7 +82,8 @@ def blocks(array: Array) -> Iterator[np.ndarray]:
         return
     width = max(1, int(np.prod(array.shape[1:], dtype=np.int64)))
     chunk = array.chunks[0] if array.chunks else 1
-    step = max(1, BLOCK // width // chunk) * chunk
+    size = TEXT if array.dtype.kind in "OT" else max(1, array.dtype.itemsize)
+    step = max(1, BLOCK // (width * size) // chunk) * chunk
     for start in range(0, array.shape[0], step):
         yield array[start : start + step]
 
