@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 
 import h5py
@@ -42,6 +43,44 @@ def test_tenx_h5(small, tmp_path, version):
     assert adata.var_names.equals(small.var_names)
     assert list(adata.var["ensembl_id"]) == list(small.var["ensembl_id"])
     assert same_counts(counts_of(adata), small.X)
+
+
+def test_tenx_h5_of_two_references(small, tmp_path):
+    path = tmp_path / "filtered.h5"
+    _tenx_h5(path, small[:50], 2)
+    with h5py.File(path, "a") as handle:
+        handle.copy("GRCh38", "mm10")
+    with pytest.raises(InputError, match=r"2 references: GRCh38, mm10.*--genome GRCh38"):
+        read(path)
+    with pytest.raises(InputError, match=r"2 references: GRCh38, mm10"):
+        read(path, genome="hg19")
+    adata = read(path, genome="GRCh38")
+    assert adata.var_names.equals(small.var_names)
+    assert same_counts(counts_of(adata), small.X[:50])
+
+
+def test_repeated_names_are_no_warning(small, tmp_path):
+    small.var["feature_types"] = ["Gene Expression"] * 1400 + ["Antibody Capture"] * 100
+    small.var_names = [*small.var_names[:1399], small.var_names[0], *small.var_names[1400:]]
+    _tenx_h5(tmp_path / "filtered.h5", small, 3)
+    assert read(tmp_path / "filtered.h5").shape == (205, 1400)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("barcodes", np.zeros(205), "barcodes holds float64, not text"),
+        ("barcodes", np.full(205, b"\xff"), "barcodes holds text that is not UTF-8"),
+        ("features/feature_type", np.full(3, b"Gene Expression"), r"has shape \(3,\) for 1,500"),
+    ],
+)
+def test_tenx_h5_with_columns_of_another_kind(small, tmp_path, part, value, said):
+    _tenx_h5(tmp_path / "filtered.h5", small, 3)
+    with h5py.File(tmp_path / "filtered.h5", "a") as handle:
+        del handle[f"matrix/{part}"]
+        handle[f"matrix/{part}"] = value
+    with pytest.raises(IntegrityError, match=said):
+        read(tmp_path / "filtered.h5")
 
 
 def test_tenx_h5_with_out_of_range_indices(small, tmp_path):
@@ -92,6 +131,34 @@ def test_folder(small, tmp_path, how):
     assert list(adata.var_names) == list(small.var_names)
     assert ("ensembl_id" in adata.var) == (how.get("columns") != 1)
     assert same_counts(counts_of(adata), small.X[:50])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (r"\A(.*\n%?\n?\d+ \d+) \d+", r"\1 7", "declares 7 entries and has more"),
+        (r"(?s)\n[^\n]*\n\Z", "\n", "entries and has only"),
+        (r"\n\d+ \d+ (\d+)\n\Z", r"\n9999 1 \1\n", "an entry is in row 9,999 of 1,500"),
+        (r"\n\d+ \d+ (\d+)\n\Z", r"\n1 0 \1\n", "an entry is in column 0 of 20"),
+        (r"\n(\d+ \d+) \d+\n\Z", r"\n\1\n", "is damaged"),
+        (r"\n(\d+ \d+) \d+\n\Z", r"\n\1 x\n", "is damaged"),
+    ],
+)
+def test_matrix_whose_entries_are_damaged(small, tmp_path, old, new, said):
+    folder = _folder(tmp_path, small[:20])
+    text = (folder / "matrix.mtx").read_text()
+    damaged = re.sub(old, new, text)
+    assert damaged != text
+    (folder / "matrix.mtx").write_text(damaged)
+    with pytest.raises(IntegrityError, match=said):
+        read(folder)
+
+
+def test_matrix_of_another_kind(small, tmp_path):
+    folder = _folder(tmp_path, small[:20])
+    mmwrite(folder / "matrix.mtx", small[:20].X.toarray())
+    with pytest.raises(InputError, match="of the kind array integer general"):
+        read(folder)
 
 
 def test_folder_with_two_samples_asks_which(small, tmp_path):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pancyte.cli.options import AsJson, Device, DryRun, Force, Transpose, output, use_device
+from pancyte.cli.options import AsJson, Device, DryRun, Force, Genome, Transpose, output, use_device
 from pancyte.cli.terminal import emit, tell_changed
 
 
@@ -17,6 +17,7 @@ def embed(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="h5ad to write.")] = None,
     pooling: Annotated[str, typer.Option(help="mean or cls.")] = "mean",
     transpose: Transpose = False,
+    genome: Genome = None,
     device: Device = "auto",
     force: Force = False,
     dry_run: DryRun = False,
@@ -33,7 +34,7 @@ def embed(
         raise UsageError(f"There is no pooling {pooling!r}.", fix="Use mean or cls.")
     path = output(out, file.with_name(f"{file.stem}.embedded.h5ad"), force=force)
     loaded = load(model)
-    adata = pan.read(file, transpose=transpose)
+    adata = pan.read(file, transpose=transpose, genome=genome)
     tell_changed(prepare_obs(adata))
     key = f"X_{loaded.name.replace('-', '_')}"
     content = {"cells": adata.n_obs, "width": loaded.backbone.width, "key": key, "out": str(path)}

@@ -76,7 +76,7 @@ def read(path: Path, checked: Checked) -> AnnData:
     """Read a file that `check` found sound."""
     with anndata_store.read_errors(path):
         if checked.kind.startswith("10x"):
-            return tenx.read_h5(path, checked.kind)
+            return tenx.read_h5(path, checked.kind, checked.part)
         if checked.kind == "loom":
             return loom.read_loom(path)
         if checked.part:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,11 @@ from pancyte.corpus.tenx import assemble
 from pancyte.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from anndata import AnnData
+
+    Stream = BufferedReader | gzip.GzipFile
 
 # text in, text out: nothing here follows pointers; scipy's mmread does, and crashes on some damage
 ISOLATED = False
@@ -162,19 +166,17 @@ def _counts(path: Path, genes: int, cells: int) -> csr_matrix:
                     fix="Use the files of one and the same run.",
                 )
             require_memory(path, 32 * stored, fix="Write it as an h5ad on a larger machine.")
-            found = list(_entries(stream, field, (rows, columns), stored)) if stored else []
+            found = list(_entries(stream, field, (rows, columns), stored))
     except (ValueError, EOFError, OSError, OverflowError, zlib.error) as error:
         raise IntegrityError(
             f"{path} is damaged: {str(error).strip()}.", fix="Copy or download it again."
         ) from None
-    if not found:
-        return csr_matrix((cells, genes), dtype=np.float32)
     row, column, values = map(np.concatenate, zip(*found, strict=True))
     places = (column, row) if (rows, columns) == (genes, cells) else (row, column)
     return csr_matrix((values, places), shape=(cells, genes))
 
 
-def _field(path: Path, stream: IO[bytes]) -> str:
+def _field(path: Path, stream: Stream) -> str:
     """Read the banner: what kind of values the entries have."""
     _, _, layout, field, symmetry = stream.readline(LONGEST_LINE).decode().lower().split()
     if layout != "coordinate" or field not in _VALUES or symmetry != "general":
@@ -185,7 +187,7 @@ def _field(path: Path, stream: IO[bytes]) -> str:
     return field
 
 
-def _sizes(stream: IO[bytes]) -> list[int]:
+def _sizes(stream: Stream) -> list[int]:
     """Read how many rows, columns and entries there are, after comments."""
     line = b"%"
     while line.startswith(b"%") or line.isspace():
@@ -197,25 +199,33 @@ def _sizes(stream: IO[bytes]) -> list[int]:
 
 
 def _entries(
-    stream: IO[bytes], field: str, shape: tuple[int, int], stored: int
+    stream: Stream, field: str, shape: tuple[int, int], stored: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Read rows, columns (both from 0) and values, a block at a time."""
+    if not stored:
+        yield np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64)
+        return
     types = dict(enumerate([np.int64, np.int64, *_VALUES[field]]))
     total = 0
-    for block in pd.read_csv(stream, sep=r"\s+", header=None, dtype=types, chunksize=BLOCK):
-        if block.shape[1] != len(types):
-            raise ValueError(f"its entries have {block.shape[1]} numbers, not {len(types)}")
-        places = [block[axis].to_numpy() - 1 for axis in (0, 1)]
-        for axis, name in enumerate(("row", "column")):
-            low, high = places[axis].min() + 1, places[axis].max() + 1
-            if low < 1 or high > shape[axis]:
-                wrong = low if low < 1 else high
-                raise ValueError(f"an entry is in {name} {wrong:,} of {shape[axis]:,}")
-        total += len(block)
-        if total > stored:
-            break
-        values = block[2].to_numpy() if 2 in types else np.ones(len(block), np.int64)
-        yield places[0].astype(np.int32), places[1].astype(np.int32), values
+    with pd.read_csv(stream, sep=r"\s+", header=None, dtype=types, chunksize=BLOCK) as blocks:
+        for block in blocks:
+            total += len(block)
+            if total > stored:
+                break
+            if block.shape[1] != len(types):
+                raise ValueError(f"its entries have {block.shape[1]} numbers, not {len(types)}")
+            row, column = (_places(block[axis], axis, shape[axis]) for axis in (0, 1))
+            values = block[2].to_numpy() if 2 in types else np.ones(len(block), np.int64)
+            yield row, column, values
     if total != stored:
         more = "more" if total > stored else f"only {total:,}"
         raise ValueError(f"it declares {stored:,} entries and has {more}")
+
+
+def _places(numbers: pd.Series, axis: int, size: int) -> np.ndarray:
+    """Turn numbers of rows or columns, from 1, into places, from 0."""
+    low, high = numbers.min(), numbers.max()
+    if low < 1 or high > size:
+        wrong, name = low if low < 1 else high, ("row", "column")[axis]
+        raise ValueError(f"an entry is in {name} {wrong:,} of {size:,}")
+    return (numbers.to_numpy() - 1).astype(np.int32)

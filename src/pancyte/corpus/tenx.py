@@ -68,36 +68,46 @@ def _check_text(item: h5py.Dataset, needed: int) -> None:
             raise ContradictionError(item, "holds text that is not UTF-8") from None
 
 
-def read_h5(path: Path, kind: str) -> AnnData:
+def read_h5(path: Path, kind: str, genome: str = "") -> AnnData:
     """Read a 10x h5 that was checked.
+
+    Parameters
+    ----------
+    path, kind
+        The file, and which version of the layout it has.
+    genome
+        Which reference to read, if a version 2 file holds several.
 
     Raises
     ------
     InputError
-        If it holds several references, each with cells of its own.
+        If it holds several references, each with cells of its own, or lacks the one asked for.
     """
     import pandas as pd
     from scipy.sparse import csr_matrix
 
     with h5py.File(path, "r") as handle:
         groups = ["matrix"] if kind == "10x v3" else genomes(handle)
-        if len(groups) > 1:
+        if genome not in groups and (genome or len(groups) > 1):
             raise InputError(
                 f"{path} holds cells of {len(groups)} references: {', '.join(groups)}.",
-                fix=f"Choose one: scanpy.read_10x_h5(path, genome={groups[0]!r}).write_h5ad(…).",
+                fix=f"Choose one: genome={groups[0]!r} (--genome {groups[0]}).",
             )
-        group = handle[groups[0]]
+        group = handle[genome or groups[0]]
         columns = {name: item.asstr("utf-8")[:] for name, item in _columns(group, kind).items()}
-        shape = tuple(map(int, group["shape"][:]))
+        genes, cells = map(int, group["shape"][:])
         packed = (group["data"][:], group["indices"][:], group["indptr"][:])
         barcodes = group["barcodes"].asstr("utf-8")[:]
     # 10x stores cells as columns; the same arrays read as rows are the transpose
-    counts = csr_matrix(packed, shape=shape[::-1])
-    return assemble(counts, pd.DataFrame(columns), barcodes)
+    counts = csr_matrix(packed, shape=(cells, genes))
+    table = pd.DataFrame(columns)
+    return assemble(counts, table.assign(genome=genome) if genome else table, barcodes)
 
 
 def assemble(counts: csr_matrix, table: pd.DataFrame, barcodes: np.ndarray) -> AnnData:
-    """Put counts, a 10x table of features (``id``, ``name``, ``feature_types``) and cells together.
+    """Put counts, a 10x table of features and cells together.
+
+    The table has a column ``id`` and perhaps ``name``, ``feature_types`` and ``genome``.
 
     Returns
     -------
@@ -113,6 +123,7 @@ def assemble(counts: csr_matrix, table: pd.DataFrame, barcodes: np.ndarray) -> A
     if "name" in table:
         ensembl = naming_of(table["id"]) == "ensembl"
         var["ensembl_id" if ensembl else "gene_ids"] = table["id"].to_numpy()
-    if "feature_types" in table:
-        var["feature_types"] = table["feature_types"].to_numpy()
+    for column in ("feature_types", "genome"):
+        if column in table:
+            var[column] = table[column].to_numpy()
     return AnnData(counts, obs=pd.DataFrame(index=pd.Index(barcodes)), var=var)
