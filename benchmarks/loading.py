@@ -81,11 +81,11 @@ def loaders(corpus: Corpus, source: Path) -> dict[str, Loader]:
             np.array(part.ids[low:high]), np.array(part.values[low:high])
             yield stop - start
 
-    def ours(block: int, ahead: int = 0) -> Loader:
+    def ours(block: int) -> Loader:
         stream = Stream(corpus, shuffle=Shuffle(block=block))
 
         def epoch() -> Iterator[int]:
-            yield from map(len, stream.epoch(next(epochs), ahead=ahead))
+            yield from map(len, stream.epoch(next(epochs)))
 
         return epoch
 
@@ -133,7 +133,6 @@ def loaders(corpus: Corpus, source: Path) -> dict[str, Loader]:
     return {
         "limit: the store's bytes copied in order": limit,
         "pancyte, blocks of 64": ours(64),
-        "pancyte, blocks of 64, read ahead by a thread": ours(64, 2),
         "pancyte, every row by itself": ours(1),
         "scDataset, blocks of 64 (fetch 64)": scdataset(64),
         "scDataset, blocks of 16 (fetch 64)": scdataset(16),

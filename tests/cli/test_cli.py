@@ -228,9 +228,74 @@ def test_ctrl_c_is_130(tmp_path):
     code = (
         "import sys; from pancyte.cli import check, main\n"
         "def stop(*a, **k): raise KeyboardInterrupt\n"
-        "import pancyte.corpus.read as r; r.read = stop\n"
+        "import pancyte.corpus.read as r; r.settled = stop\n"
         f"main.run(['check', {str(tmp_path)!r}])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 130
     assert "Traceback" not in done.stderr
+
+
+def test_embed_many_goes_on_where_it_was(call, cells_file, model_folder, tmp_path):
+    few = ad.read_h5ad(cells_file)
+    files = [tmp_path / f"part{number}.h5ad" for number in range(3)]
+    for number, file in enumerate(files):
+        few[number::3].copy().write_h5ad(file)
+    out = tmp_path / "out"
+    assert call("embed", *files, "-m", model_folder)[0] == 2
+    assert call("embed", *files[:2], "-m", model_folder, "-o", out)[0] == 0
+    first = out / "part0.embedded.h5ad"
+    stamp = first.stat().st_mtime_ns
+    status, said, err = call("embed", *files, "-m", model_folder, "-o", out, "--json")
+    assert status == 0
+    assert "2 of 3 are done" in err
+    assert [item["out"] for item in json.loads(said)["files"]] == [str(out / "part2.embedded.h5ad")]
+    assert first.stat().st_mtime_ns == stamp
+    vectors = [ad.read_h5ad(path).n_obs for path in sorted(out.iterdir())]
+    assert sum(vectors) == few.n_obs
+
+
+def test_embed_many_names_the_file_that_failed(call, cells_file, model_folder, tmp_path):
+    page = tmp_path / "page.h5ad"
+    page.write_text("<html></html>")
+    status, _, err = call("embed", page, cells_file, "-m", model_folder, "-o", tmp_path / "out")
+    assert status == 3
+    assert "1 of 2 files" in err
+    assert "page.h5ad" in err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cells.embedded.h5ad"]
+
+
+def test_embed_on_a_cluster_gives_the_same(call, cells_file, model_folder, tmp_path):
+    pytest.importorskip("distributed", reason="needs pancyte[dask]")
+    few = ad.read_h5ad(cells_file)
+    files = [tmp_path / f"part{number}.h5ad" for number in range(2)]
+    for number, file in enumerate(files):
+        few[number::2].copy().write_h5ad(file)
+    for out, options in (("here", ()), ("there", ("--dask", "local"))):
+        assert call("embed", *files, "-m", model_folder, "-o", tmp_path / out, *options)[0] == 0
+    for name in ("part0.embedded.h5ad", "part1.embedded.h5ad"):
+        here, there = (ad.read_h5ad(tmp_path / out / name) for out in ("here", "there"))
+        (key,) = here.obsm
+        assert np.allclose(here.obsm[key], there.obsm[key], atol=1e-6)
+
+
+def test_corpus_from_the_command_line(call, cells_file, tmp_path):
+    folder = tmp_path / "corpus"
+    status, said, err = call("corpus", "build", folder, cells_file, "--json")
+    assert status == 0
+    assert "cells: 100 cells" in err
+    (about,) = json.loads(said)["datasets"]
+    assert (about["name"], about["cells"], about["species"]) == ("cells", 100, "human")
+    assert "in the corpus already" in call("corpus", "build", folder, cells_file)[2]
+    assert "cells" in call("corpus", "show", folder)[1]
+    assert call("corpus", "verify", folder)[0] == 0
+    assert call("corpus", "export", folder, "-o", tmp_path / "all.h5ad")[0] == 0
+    assert ad.read_h5ad(tmp_path / "all.h5ad").n_obs == 100
+    part = folder / "parts" / "cells.h5ad"
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 255
+    part.write_bytes(content)
+    assert call("corpus", "verify", folder)[0] == 6
+    assert call("corpus", "remove", folder, "nix")[0] == 2
+    assert call("corpus", "remove", folder, "cells")[0] == 0
+    assert call("corpus", "show", tmp_path)[0] == 4

@@ -168,6 +168,20 @@ def test_values_that_stop_being_counts_are_refused(studies, tmp_path, monkeypatc
         build(tmp_path / "corpus", [str(tmp_path / "half.h5ad")])
 
 
+def test_one_bad_source_does_not_keep_the_others_out(studies, tmp_path):
+    page = tmp_path / "page.h5ad"
+    page.write_text("<html>not found</html>")
+    logged = anndata.read_h5ad(studies["Muraro"])
+    logged.X = np.log1p(logged.X.astype(np.float32))
+    logged.write_h5ad(tmp_path / "logged.h5ad")
+    sources = [str(page), str(studies["Fasolino"]), str(tmp_path / "logged.h5ad")]
+    with pytest.raises(InputError, match="2 of 3 sources were not added") as caught:
+        build(tmp_path / "corpus", sources)
+    assert "HTML" in caught.value.what
+    assert "no raw counts" in caught.value.what
+    assert [about["name"] for about in manifest(tmp_path / "corpus")] == ["Fasolino"]
+
+
 def test_a_listing_gives_names_and_licences(studies, tmp_path):
     listing = tmp_path / "sources.yaml"
     source = os.path.relpath(studies["Muraro"], tmp_path)

@@ -12,11 +12,11 @@ from pancyte.store.order import Shuffle, by_number, by_tokens
 from pancyte.store.stream import Stream, select
 
 
-def _places(stream, epoch=0, **settings):
+def _places(stream, epoch=0):
     return [
         (int(part), int(row))
-        for tokens in stream.epoch(epoch, **settings)
-        for part, row in zip(tokens.parts, tokens.rows, strict=True)
+        for parts, rows in stream.places(epoch)
+        for part, row in zip(parts, rows, strict=True)
     ]
 
 
@@ -55,15 +55,9 @@ def test_seed_and_epoch_decide_the_order(corpus):
     assert places(2, 2) != known
 
 
-def test_reading_ahead_changes_nothing(corpus):
-    stream = Stream(corpus, cut=by_number(32))
-    assert _places(stream, ahead=3) == _places(stream, ahead=0)
-
-
 def test_a_stopped_epoch_goes_on(corpus):
     stream = Stream(corpus, cut=by_tokens(_lengths(corpus), 30_000))
     whole = [tokens.rows.tolist() for tokens in stream.epoch(1)]
-    assert len(whole) == stream.minibatches(1)
     for start in (1, len(whole) // 2, len(whole)):
         assert [tokens.rows.tolist() for tokens in stream.epoch(1, start=start)] == whole[start:]
 

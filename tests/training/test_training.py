@@ -14,6 +14,8 @@ import yaml
 from torch import nn
 
 from pancyte.errors import InputError, UsageError
+from pancyte.store.build import build
+from pancyte.store.corpus import Corpus
 from pancyte.training import checkpoint
 from pancyte.training.log import LOSS, read_log
 from pancyte.training.loop import Loop, LoopConfig
@@ -115,7 +117,7 @@ def test_nan_in_the_weights_stops_the_run_and_names_the_cells(tmp_path, cells_fi
     loop = Loop(model, train, held_out, config=LoopConfig(steps=3), folder=tmp_path / "run")
     with torch.no_grad():
         model.objective.norm.weight[0] = float("nan")
-    with pytest.raises(InputError, match=r"Step 1: the loss is nan .*cells"):
+    with pytest.raises(InputError, match=r"Step 1: the loss is nan .*cells '.*' of cells"):
         loop.run()
 
 
@@ -185,3 +187,40 @@ def test_another_run_in_the_folder_is_not_continued(run_file, tmp_path):
     assert pretrain(run, tmp_path / "model").fingerprint() == first.fingerprint()
     anew = pretrain(other, tmp_path / "model", restart=True)
     assert anew.fingerprint() != first.fingerprint()
+
+
+def test_a_corpus_and_its_file_train_the_same_model(run_file, tmp_path, cells_file):
+    build(tmp_path / "corpus", [str(cells_file)])
+    stored = tmp_path / "stored.yaml"
+    stored.write_text(yaml.safe_dump({**SMALL, "train": ["corpus"]}))
+    one = pretrain(load_run(run_file), tmp_path / "one")
+    two = pretrain(load_run(stored), tmp_path / "two")
+    pairs = zip(one.backbone.parameters(), two.backbone.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert one.card.trained_on[0]["content_hash"] == two.card.trained_on[0]["content_hash"]
+
+
+def test_a_dataset_of_a_corpus_is_held_out_by_name(tmp_path, pancreas):
+    for number, study in enumerate(("Fasolino 2022", "Tritschler 2022")):
+        few = pancreas[(pancreas.obs["study"] == study).to_numpy()][::20].copy()
+        few[:, ::4].copy().write_h5ad(tmp_path / f"study{number}.h5ad")
+    build(tmp_path / "corpus", [str(tmp_path / f"study{number}.h5ad") for number in range(2)])
+    corpus, other = str(tmp_path / "corpus"), {"dataset": ["study1"]}
+    run = Run.model_validate(
+        {
+            **SMALL,
+            "train": [{"source": corpus, "without": other}],
+            "held_out": [{"source": corpus, "keep": other}],
+        }
+    )
+    shown, _, train, held_out = prepare(run)
+    assert [part.name for part, _ in shown] == ["study0"]
+    assert set(next(train.minibatches()).parts) == {0}
+    assert len(held_out) == len(Corpus.open(corpus).parts[1])
+
+
+def test_a_resumed_feed_goes_on_where_it_was(run_file):
+    _, _, train, _ = prepare(load_run(run_file))
+    whole = [fed.rows.tolist() for fed, _ in zip(train.minibatches(), range(40), strict=False)]
+    after = [fed.rows.tolist() for fed, _ in zip(train.minibatches(15), range(25), strict=False)]
+    assert after == whole[15:]

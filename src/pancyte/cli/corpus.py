@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pancyte.cli.options import AsJson, Force, output
+from pancyte.cli.options import AsJson, Cluster, Force, output
 from pancyte.cli.terminal import emit, say
 
 if TYPE_CHECKING:
@@ -24,10 +24,7 @@ def build(
     sources: Annotated[
         list[str], typer.Argument(help="Files, dataset names, or YAML lists of sources.")
     ],
-    dask: Annotated[
-        str | None,
-        typer.Option(help="Read the sources on a Dask cluster: 'local', or a scheduler's address."),
-    ] = None,
+    dask: Cluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Put datasets into a corpus, making it if need be; what is there already is skipped."""

@@ -18,6 +18,10 @@ Genome = Annotated[
     str | None,
     typer.Option("--genome", help="Keep one reference's genes of a mixed-species run: hg19 …"),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--dask", help="Work on a Dask cluster: 'local', or a scheduler's address."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
 

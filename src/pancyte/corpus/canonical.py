@@ -160,7 +160,7 @@ def species_among(cells: Cells) -> str:
 
 def content_hash(hashes: np.ndarray) -> str:
     """Turn cells' fingerprints into one of the set of cells, whatever their order."""
-    return hashlib.sha256(np.sort(hashes).astype("<u8").tobytes()).hexdigest()
+    return hashlib.sha256(np.sort(hashes).astype("<u8", copy=False).data).hexdigest()
 
 
 def _species_of(names: pd.Index, species: str) -> np.ndarray:

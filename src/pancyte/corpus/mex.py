@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ISOLATED = False
 BANNER = b"%%MatrixMarket"
 # what an entry says beside its row and column, by the banner's word for it
-_VALUES = {"integer": [np.int64], "real": [np.float64], "pattern": []}
+_VALUES: dict[str, list[type]] = {"integer": [np.int64], "real": [np.float64], "pattern": []}
 # "1 1 1" and a line end, or "1 1"
 SHORTEST_ENTRY = 4
 LONGEST_LINE = 1 << 16

@@ -18,10 +18,11 @@ import yaml
 from pydantic import Field, ValidationError
 
 from pancyte import files, registry
+from pancyte._settings import settings
 from pancyte.cluster import workers
 from pancyte.corpus.canonical import canonical, cell_hashes, content_hash, feature_keys, project
 from pancyte.corpus.sources import Strict
-from pancyte.errors import InputError, IntegrityError, ResourceError, UsageError
+from pancyte.errors import InputError, IntegrityError, PancyteError, ResourceError, UsageError
 from pancyte.store.corpus import MANIFEST, PARTS, Corpus, manifest, write_manifest
 from pancyte.store.duplicates import TELLING, again, barcodes
 from pancyte.store.part import open_part, write_part
@@ -62,7 +63,7 @@ class Entry(Strict):
 
 
 class Listing(Strict):
-    """A YAML file of entries; its relative paths start at its own folder."""
+    """A YAML file of entries; relative paths start at its own folder or at the data folder."""
 
     sources: list[Entry] = Field(min_length=1)
 
@@ -97,9 +98,11 @@ def entries(given: Sequence[str]) -> list[Entry]:
                 f"{path} lists no sources: {reason}.", fix="Write sources: [{source: FILE}, …]."
             ) from None
         for entry in listing.sources:
-            beside = path.parent / entry.source
-            source = str(beside) if beside.exists() else entry.source
-            found.append(entry.model_copy(update={"source": source}))
+            places = [
+                folder / entry.source for folder in (path.parent, settings.data_dir) if folder
+            ]
+            there = next((str(place) for place in places if place.exists()), entry.source)
+            found.append(entry.model_copy(update={"source": there}))
     return found
 
 
@@ -137,7 +140,7 @@ def build(
     UsageError
         If another source of the same name is in the corpus.
     PancyteError
-        Whatever reading a source raises; earlier ones stay.
+        Whatever reading a source raises, after the others were added.
     """
     folder = Path(folder)
     (folder / PARTS).mkdir(parents=True, exist_ok=True)
@@ -149,9 +152,9 @@ def build(
         new = []
         for entry in map(_entry, sources):
             name, digest = entry.name or _named(entry.source), _digest(entry)
-            if name not in known:
+            if name not in known or not digest:
                 new.append((folder, entry, name, digest))
-                known[name] = {"source_sha256": digest}
+                known.setdefault(name, {"source_sha256": digest})
             elif known[name]["source_sha256"] != digest:
                 raise UsageError(
                     f"{folder} already has a dataset {name!r}, from other content.",
@@ -159,10 +162,16 @@ def build(
                 )
             elif "cells" in known[name]:
                 report(Added(known[name], skipped=True))
-        for about in spread(_stage, new):
-            there.append(_settled(folder, about, there))
+        failed = {}
+        for (_, _, name, _), found in zip(new, spread(_attempt, new), strict=True):
+            if isinstance(found, PancyteError):
+                failed[name] = found
+                continue
+            there.append(_settled(folder, found, there))
             write_manifest(folder, there)
             report(Added(there[-1], skipped=False))
+    if failed:
+        raise _together(failed, len(new))
     return Corpus.open(folder)
 
 
@@ -187,6 +196,26 @@ def remove(folder: str | Path, name: str) -> None:
         (folder / PARTS / gone[0]["file"]).unlink(missing_ok=True)
 
 
+def _attempt(work: tuple[Path, Entry, str, str]) -> dict[str, Any] | PancyteError:
+    """Stage a source; one that cannot be read must not keep the others out."""
+    try:
+        return _stage(work)
+    except PancyteError as error:
+        return error
+
+
+def _together(failed: dict[str, PancyteError], given: int) -> PancyteError:
+    """Make one error of those of several sources."""
+    first = next(iter(failed.values()))
+    if given == 1:
+        return first
+    reasons = " ".join(f"{name}: {error.what}" for name, error in failed.items())
+    return type(first)(
+        f"{len(failed)} of {given} sources were not added. {reasons}",
+        fix="The others are in the corpus. Leave these out, or put them right and build again.",
+    )
+
+
 def _stage(work: tuple[Path, Entry, str, str]) -> dict[str, Any]:
     """Write one dataset's part, unless a killed build left it whole, and describe it."""
     folder, entry, name, digest = work
@@ -201,9 +230,7 @@ def _stage(work: tuple[Path, Entry, str, str]) -> dict[str, Any]:
     given = {name: value for name in ("assay", "tissue") if (value := getattr(entry, name))}
     with _spooled(folder, rows, table, columns, given) as spool:
         hashes = spool.hashes()
-        first = np.zeros(len(hashes), bool)
-        first[np.unique(hashes, return_index=True)[1]] = True
-        keep = first | (spool.read("lengths", 0, spool.cells) < TELLING)
+        keep = _first(hashes) | (spool.read("lengths", 0, spool.cells) < TELLING)
         registered = entry.source in registry.names("datasets")
         about = {
             "name": name,
@@ -275,6 +302,17 @@ def _spooled(
         yield spool
 
 
+def _first(hashes: np.ndarray) -> np.ndarray:
+    """Mark each fingerprint where it comes for the first time."""
+    first = np.ones(len(hashes), bool)
+    ordered = np.sort(hashes)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    rows = np.flatnonzero(np.isin(hashes, repeated))
+    first[rows] = False
+    first[rows[np.unique(hashes[rows], return_index=True)[1]]] = True
+    return first
+
+
 def _counted(dropped: dict[str, int]) -> dict[str, int]:
     return {name: number for name, number in dropped.items() if number}
 
@@ -302,7 +340,7 @@ def _declared(entry: Entry, field: str) -> str:
 
 
 def _digest(entry: Entry) -> str:
-    """Hash a source's bytes and how it is to be read."""
+    """Hash a source's bytes and how it is to be read; ``""`` if there is no such source."""
     path = Path(entry.source)
     whole = hashlib.sha256(f"{entry.layer}\n{entry.species}\n".encode())
     if path.is_dir():
@@ -313,6 +351,8 @@ def _digest(entry: Entry) -> str:
         whole.update(files.sha256(path).encode())
     elif entry.source in registry.names("datasets"):
         whole.update(registry.get("datasets", entry.source).sha256.encode())
+    else:
+        return ""
     return whole.hexdigest()
 
 

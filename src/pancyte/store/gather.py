@@ -51,6 +51,16 @@ def renumber(ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, lookup: np.
 
 
 @numba.njit(nogil=True, cache=True)
+def count_known(offsets: np.ndarray, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Count each row's ids that a table marks as known. Shape (rows,) int32."""
+    found = np.zeros(len(offsets) - 1, np.int32)
+    for row in range(len(found)):
+        for at in range(offsets[row], offsets[row + 1]):
+            found[row] += known[ids[at]]
+    return found
+
+
+@numba.njit(nogil=True, cache=True)
 def sort_rows(ids: np.ndarray, values: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> None:
     """Put the ids of some rows of a minibatch into rising order, in place."""
     for at in range(len(starts)):

@@ -156,8 +156,6 @@ def write_part(
     """
     from anndata.io import write_elem
 
-    lengths = spool.read("lengths", 0, spool.cells)
-    offsets = np.concatenate([[0], np.cumsum(lengths[keep], dtype=np.int64)])
     with h5py.File(path, "w") as handle:
         handle.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         write_elem(handle, "var", features)
@@ -165,23 +163,31 @@ def write_part(
         group = handle.create_group("X")
         group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
         group.attrs["shape"] = np.array([int(keep.sum()), len(features)])
-        group["indptr"] = offsets
-        kinds = {"ids": index_type(len(features)), "values": value_type(spool)}
-        targets = {
-            name: group.create_dataset(stored, (int(offsets[-1]),), kinds[name])
-            for name, stored in (("ids", "indices"), ("values", "data"))
-        }
-        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        at = 0
-        for start in range(0, spool.cells, BLOCK):
-            stop = min(start + BLOCK, spool.cells)
-            mask = np.repeat(keep[start:stop], lengths[start:stop])
-            there = int(mask.sum())
-            for name, target in targets.items():
-                chosen = spool.read(name, int(starts[start]), int(starts[stop]))[mask]
-                target[at : at + there] = chosen.astype(kinds[name])
-            at += there
+        _write_counts(group, spool, keep, index_type(len(features)))
         _write_obs(handle, spool, keep)
+
+
+def _write_counts(group: h5py.Group, spool: Spool, keep: np.ndarray, ids: type[np.generic]) -> None:
+    """Copy the kept cells' counts block by block: arrays of every cell would grow with them."""
+    blocks = [(start, min(start + BLOCK, spool.cells)) for start in range(0, spool.cells, BLOCK)]
+    total = sum(int(spool.read("lengths", *block)[keep[slice(*block)]].sum()) for block in blocks)
+    kinds = {"ids": ids, "values": value_type(spool)}
+    targets = {
+        name: group.create_dataset(stored, (total,), kinds[name])
+        for name, stored in (("ids", "indices"), ("values", "data"))
+    }
+    offsets = group.create_dataset("indptr", (int(keep.sum()) + 1,), np.int64)
+    offsets[0] = 0
+    cells = at = low = 0
+    for start, stop in blocks:
+        lengths, chosen = spool.read("lengths", start, stop), keep[start:stop]
+        high, mask = low + int(lengths.sum()), np.repeat(chosen, lengths)
+        ends = at + np.cumsum(lengths[chosen], dtype=np.int64)
+        offsets[cells + 1 : cells + 1 + len(ends)] = ends
+        there = int(mask.sum())
+        for name, target in targets.items():
+            target[at : at + there] = spool.read(name, low, high)[mask].astype(kinds[name])
+        cells, at, low = cells + len(ends), at + there, high
 
 
 def index_type(features: int) -> type[np.generic]:

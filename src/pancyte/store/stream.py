@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,7 +120,7 @@ class Stream:
         """Return how many cells are chosen, each counted once."""
         return sum(self.order.sizes)
 
-    def epoch(self, number: int = 0, *, start: int = 0, ahead: int = 0) -> Iterator[Minibatch]:
+    def epoch(self, number: int = 0, *, start: int = 0) -> Iterator[Minibatch]:
         """Yield this rank's share of an epoch's minibatches.
 
         Parameters
@@ -131,27 +129,12 @@ class Stream:
             Which epoch.
         start
             Minibatches to pass over, without reading them: where a stopped run goes on.
-        ahead
-            Minibatches that a thread reads ahead; 0 reads in this one.
         """
-        wanted = self._positions(number, start)
-        if not ahead:
-            yield from map(self._read, wanted)
-            return
-        with ThreadPoolExecutor(1) as reader:
-            waiting: deque[Future[Minibatch]] = deque()
-            for positions in wanted:
-                waiting.append(reader.submit(self._read, positions))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        for parts, rows in self.places(number, start=start):
+            yield self.read(parts, rows)
 
-    def minibatches(self, number: int = 0) -> int:
-        """Count the minibatches of an epoch."""
-        return sum(1 for _ in self._positions(number, 0))
-
-    def _positions(self, number: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def places(self, number: int = 0, *, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Say where the cells of each minibatch are, without reading them: dataset and row."""
         passed = 0
         for window, (parts, rows) in enumerate(self.order.windows(number)):
             rng = np.random.default_rng([self.order.shuffle.seed, number, window])
@@ -170,8 +153,8 @@ class Stream:
                 rows[here] = chosen[rows[here]]
         return rows
 
-    def _read(self, positions: tuple[np.ndarray, np.ndarray]) -> Minibatch:
-        parts, rows = positions
+    def read(self, parts: np.ndarray, rows: np.ndarray) -> Minibatch:
+        """Read cells into one minibatch, in the order given; several threads may do so."""
         offsets = np.zeros(len(rows) + 1, np.int64)
         for number in np.unique(parts):
             here = parts == number

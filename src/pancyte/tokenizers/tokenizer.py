@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -13,8 +14,9 @@ from scipy.sparse import csr_matrix
 from pancyte.corpus.genes import check_overlap, match
 from pancyte.errors import UsageError
 from pancyte.shapes import Cells, Tokens
+from pancyte.store.corpus import Corpus
 from pancyte.tokenizers.alignment import AlignedTokenizer
-from pancyte.tokenizers.fitting import check_table, feature_table
+from pancyte.tokenizers.fitting import check_table, corpus_table, feature_table
 from pancyte.tokenizers.packing import Rows
 from pancyte.tokenizers.vocabulary import Vocabulary
 
@@ -78,6 +80,15 @@ class Tokenizer:
         config = self.config
         return self.fit_table(
             feature_table(sets, target_sum=config.target_sum, features=config.features)
+        )
+
+    def fit_corpus(
+        self, corpus: Corpus, *, rows: Sequence[np.ndarray | None] | None = None
+    ) -> Self:
+        """Learn the same from a corpus that need not fit in memory; see `corpus_table`."""
+        config = self.config
+        return self.fit_table(
+            corpus_table(corpus, target_sum=config.target_sum, features=config.features, rows=rows)
         )
 
     def fit_table(self, table: pd.DataFrame) -> Self:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,11 +17,14 @@ from pancyte.errors import InputError
 from pancyte.objectives.objective import Target
 from pancyte.shapes import Tokens
 from pancyte.training import checkpoint
+from pancyte.training.feed import Fed, Feed
 from pancyte.training.log import LOSS, SPEED, Log
 from pancyte.training.optimizer import adamw, default_rate, rate_at
 from pancyte.training.order import minibatches
 
 HELD_OUT_STEP = 2**31
+TRIVIAL = 20_000
+"""Cells that the trivial predictor learns from, at least."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,16 @@ class Progress:
 
 
 class Loop:
-    """Trains one model's backbone and objective on packed tokens.
+    """Trains one model's backbone and objective.
 
     Parameters
     ----------
     model
         Anything with a ``backbone`` and an ``objective``.
-    train, held_out
-        Tokens to learn from, and tokens to validate on.
+    train
+        Minibatches to learn from.
+    held_out
+        Tokens to validate on.
     config
         The settings.
     folder
@@ -87,7 +91,7 @@ class Loop:
     """
 
     def __init__(
-        self, model: Any, train: Tokens, held_out: Tokens, *, config: LoopConfig, folder: Path
+        self, model: Any, train: Feed, held_out: Tokens, *, config: LoopConfig, folder: Path
     ) -> None:
         self.config = config
         self.backbone, self.objective = model.backbone, model.objective
@@ -105,14 +109,15 @@ class Loop:
 
     def _run(self, report: Callable[[Progress], None]) -> dict[str, Any]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.objective.fit_trivial(self.train)
+        self.objective.fit_trivial(self.train.sample(TRIVIAL))
         state = checkpoint.restore(self.folder / "checkpoints", self.parts, self.optimizer)
         done = state["step"] if state else 0
         scores: dict[str, Any] = state["scores"] if state else {}
         self.log.cut(done)
         began, read, seconds = time.monotonic(), 0, state["seconds"] if state else 0.0
-        for step, rows in self._steps(done):
-            terms, tokens = self._step(step, rows)
+        fed = self.train.minibatches(done)
+        for step in range(done, self.config.steps):
+            terms, tokens = self._step(step, next(fed))
             read += tokens
             done, elapsed = step + 1, time.monotonic() - began
             self.log.write(LOSS, step=done, loss=sum(terms.values()), **terms)
@@ -127,6 +132,7 @@ class Loop:
                 )
             left = elapsed / max(1, read) * tokens * (self.config.steps - done)
             report(Progress(done, self.config.steps, sum(terms.values()), read / elapsed, left))
+        fed.close()
         return {**scores, "seconds": state["seconds"] if state else 0.0}
 
     def validate(self) -> dict[str, float]:
@@ -138,7 +144,8 @@ class Loop:
         budget = self.config.tokens_per_step
         with torch.inference_mode(), self._precision():
             for number, rows in enumerate(minibatches(lengths, budget, seed=0, epoch=0)):
-                seen, target = self._corrupted(self.held_out, rows, HELD_OUT_STEP + number)
+                chosen = self.held_out.select(torch.from_numpy(rows))
+                seen, target = self._corrupted(chosen, HELD_OUT_STEP + number)
                 size = len(target["positions"])
                 scored = {
                     **_named("held_out", self.objective.loss(self.backbone(seen), target)),
@@ -149,7 +156,7 @@ class Loop:
                 asked += size
         return {name: total / max(1, asked) for name, total in totals.items()}
 
-    def _step(self, step: int, rows: np.ndarray) -> tuple[dict[str, float], int]:
+    def _step(self, step: int, fed: Fed) -> tuple[dict[str, float], int]:
         rate = rate_at(
             step,
             peak=self.peak,
@@ -159,7 +166,7 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.parts.train()
-        seen, target = self._corrupted(self.train, rows, step)
+        seen, target = self._corrupted(fed.tokens, step)
         # dropout draws from the global generator; seeding it here keeps a resumed run exact
         torch.manual_seed(self.config.seed * 1_000_003 + step)
         with self._precision():
@@ -170,35 +177,18 @@ class Loop:
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
             raise InputError(
                 f"Step {step + 1}: the loss is {loss.item()} and the gradient's norm {norm.item()} "
-                f"(cells {rows[:5].tolist()} …).",
+                f"(cells {self.train.named(fed)} …).",
                 fix="The last checkpoint is kept. Check those cells, or lower the rate.",
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return {name: float(value.detach()) for name, value in terms.items()}, len(seen.ids)
 
-    def _corrupted(self, tokens: Tokens, rows: np.ndarray, step: int) -> tuple[Tokens, Target]:
+    def _corrupted(self, tokens: Tokens, step: int) -> tuple[Tokens, Target]:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        chosen = tokens.select(torch.from_numpy(rows))
-        seen, target = self.objective.corrupt(chosen, generator)
+        seen, target = self.objective.corrupt(tokens, generator)
         device = self.backbone.device
         return seen.to(device), {name: value.to(device) for name, value in target.items()}
-
-    def _steps(self, done: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (step, rows) from step `done` on, through as many epochs as it takes."""
-        lengths = self.train.lengths.numpy()
-        step, epoch = 0, 0
-        while step < self.config.steps:
-            order = minibatches(
-                lengths, self.config.tokens_per_step, seed=self.config.seed, epoch=epoch
-            )
-            if not order:
-                raise InputError("No training cell has a known gene.", fix="Check the gene names.")
-            for rows in order:
-                if done <= step < self.config.steps:
-                    yield step, rows
-                step += 1
-            epoch += 1
 
     def _precision(self) -> Any:
         # bf16 matrix products are many times slower than fp32 on CPUs without AMX

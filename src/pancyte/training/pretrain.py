@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pancyte import files, registry
-from pancyte.corpus.datasets import content_hash
-from pancyte.corpus.sources import chosen, load_cells
+from pancyte.corpus.canonical import content_hash
 from pancyte.errors import UsageError
 from pancyte.models.card import Card
 from pancyte.models.model import Model, device
-from pancyte.shapes import Cells, Tokens, offsets_of
+from pancyte.shapes import Tokens
+from pancyte.store.part import Part
 from pancyte.tokenizers.tokenizer import Tokenizer
+from pancyte.training.feed import Feed
 from pancyte.training.loop import Loop, Progress
-from pancyte.training.run import Part, Run, load_run
+from pancyte.training.pick import collect, cut
+from pancyte.training.run import Component, Run, load_run
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,17 @@ def pretrain(
         If ``<out>.run`` holds another run: other settings, other cells.
     """
     run = run if isinstance(run, Run) else load_run(run)
-    sets, model, train, held_out = prepare(run)
+    shown, model, train, held_out = prepare(run)
     folder = Path(f"{out}.run")
-    hashes = [content_hash(cells) for cells in sets]
-    _claim(folder, {"run": run.model_dump(mode="json"), "cells": hashes}, restart=restart)
+    trained_on = list(map(_entry, shown))
+    cells = [item["content_hash"] for item in trained_on]
+    _claim(folder, {"run": run.model_dump(mode="json"), "cells": cells}, restart=restart)
     loop = Loop(model, train, held_out, config=run.loop, folder=folder)
     scores = loop.run(report or (lambda progress: None))
     seconds = scores.pop("seconds")
     model.card = replace(
         model.card,
-        trained_on=[
-            {"name": cells.name, "cells": len(cells), "content_hash": digest}
-            for cells, digest in zip(sets, hashes, strict=True)
-        ],
+        trained_on=trained_on,
         training={
             "steps": run.loop.steps,
             "tokens per step": run.loop.tokens_per_step,
@@ -94,34 +93,39 @@ def pretrain(
     return model
 
 
-def prepare(run: Run) -> tuple[list[Cells], Model, Tokens, Tokens]:
-    """Read the corpus, fit the tokenizer on the training cells, and build the untrained model."""
-    sets, held_out = (
-        [chosen(load_cells(source.source), source) for source in sources]
-        for sources in (run.train, run.held_out)
-    )
-    if held_out:
-        training, validation = sets, held_out
+def prepare(run: Run) -> tuple[list[tuple[Part, np.ndarray]], Model, Feed, Tokens]:
+    """Open the corpus, fit the tokenizer on the training cells, and build the untrained model.
+
+    Returns
+    -------
+    shown
+        Every dataset with the rows that the model may learn from or be validated on.
+    model, train, held_out
+        The untrained model, its minibatches, and the tokens it is validated on.
+    """
+    whole = collect(run.train, orthologs=run.orthologs, weights=run.weights)
+    if run.held_out:
+        training, validation = whole, collect(run.held_out, orthologs=run.orthologs)
     else:
-        training, validation = _cut(sets, run.held_out_share, run.loop.seed)
-    tokenizer = _tokenizer(run.tokenizer).fit(*training)
-    species = {name for cells in sets for name in cells.context["species"].unique()}
+        training, validation = cut(whole, run.held_out_share, run.loop.seed)
+    tokenizer = _tokenizer(run.tokenizer).fit_corpus(training.corpus, rows=training.rows)
+    parts = whole.corpus.parts
     model = Model.create(
         tokenizer,
         backbone=run.backbone.model_dump(),
         objective=run.objective.model_dump(),
         skip=run.skip,
-        card=Card(run.name, run.description, species=sorted(map(str, species))),
+        card=Card(
+            run.name, run.description, species=sorted({part.about["species"] for part in parts})
+        ),
         seed=run.loop.seed,
     )
     model.backbone.to(device())
     model.objective.to(device())
-    return (
-        sets,
-        model,
-        joined([tokenizer(cells) for cells in training]),
-        joined([tokenizer(cells) for cells in validation]),
-    )
+    budget, seed = run.loop.tokens_per_step, run.loop.seed
+    held_out = Feed(validation, tokenizer, budget=budget, seed=seed).sample(run.held_out_cells)
+    shown = [(part, whole.of(number)) for number, part in enumerate(parts) if len(whole.of(number))]
+    return shown, model, Feed(training, tokenizer, budget=budget, seed=seed), held_out
 
 
 def plan(run: Run) -> Plan:
@@ -131,10 +135,10 @@ def plan(run: Run) -> Plan:
     tables = len(model.tokenizer.vocabulary) * model.backbone.width
     tokens = run.loop.steps * run.loop.tokens_per_step
     return Plan(
-        cells=len(train),
+        cells=len(train.pick),
         features=len(model.tokenizer.vocabulary),
         parameters=network,
-        tokens_per_epoch=len(train.ids),
+        tokens_per_epoch=train.tokens,
         steps=run.loop.steps,
         tokens=tokens,
         # forward and backward, 2 + 4 operations a weight and token; look-ups cost none
@@ -142,14 +146,12 @@ def plan(run: Run) -> Plan:
     )
 
 
-def joined(parts: list[Tokens]) -> Tokens:
-    """Put several packed sets of cells behind one another."""
-    return Tokens(
-        torch.cat([part.ids for part in parts]),
-        torch.cat([part.values for part in parts]),
-        offsets_of(torch.cat([part.lengths for part in parts])),
-        {name: torch.cat([part.context[name] for part in parts]) for name in parts[0].context},
-    )
+def _entry(shown: tuple[Part, np.ndarray]) -> dict[str, Any]:
+    """Describe a dataset for the model card: what it is called, and which cells they were."""
+    part, rows = shown
+    about = {key: value for key in ("licence", "citation") if (value := part.about.get(key))}
+    content = content_hash(part.hashes()[rows])
+    return {"name": part.name, "cells": len(rows), "content_hash": content, **about}
 
 
 def _claim(folder: Path, identity: dict[str, Any], *, restart: bool) -> None:
@@ -166,17 +168,6 @@ def _claim(folder: Path, identity: dict[str, Any], *, restart: bool) -> None:
     files.write_text(marker, told)
 
 
-def _tokenizer(part: Part) -> Tokenizer:
+def _tokenizer(part: Component) -> Tokenizer:
     kind: Any = registry.get("tokenizers", part.name)
     return kind(registry.settings_of(kind, part.config))
-
-
-def _cut(sets: list[Cells], share: float, seed: int) -> tuple[list[Cells], list[Cells]]:
-    rng = np.random.default_rng(seed)
-    training, validation = [], []
-    for cells in sets:
-        held = np.zeros(len(cells), bool)
-        held[rng.permutation(len(cells))[: max(1, int(share * len(cells)))]] = True
-        training.append(cells.select(~held))
-        validation.append(cells.select(held))
-    return training, validation

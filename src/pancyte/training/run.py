@@ -13,7 +13,7 @@ from pancyte.errors import InputError, MissingError
 from pancyte.training.loop import LoopConfig
 
 
-class Part(Strict):
+class Component(Strict):
     """A registered component and its settings."""
 
     name: str
@@ -30,9 +30,15 @@ class Run(Strict):
     description
         One sentence for the model card.
     train
-        The corpus.
+        The cells to learn from: corpora, files and datasets.
+    weights
+        How often each dataset's cells come in an epoch, 1 where not named.
+    orthologs
+        Read mouse genes as their one-to-one human orthologs.
     held_out
         Cells to validate on; without it, `held_out_share` of the corpus, drawn by the seed.
+    held_out_cells
+        Validate on about so many of them at most.
     tokenizer, backbone, objective
         The parts.
     skip
@@ -44,11 +50,14 @@ class Run(Strict):
     name: str
     description: str = "A single-cell foundation model."
     train: list[Source] = Field(min_length=1)
+    weights: dict[str, float] = Field(default_factory=dict)
+    orthologs: bool = False
     held_out: list[Source] = Field(default_factory=list)
     held_out_share: float = Field(default=0.05, gt=0, lt=1)
-    tokenizer: Part = Part(name="continuous")
-    backbone: Part = Part(name="transformer")
-    objective: Part = Part(name="masked_value")
+    held_out_cells: int = Field(default=10_000, gt=0)
+    tokenizer: Component = Component(name="continuous")
+    backbone: Component = Component(name="transformer")
+    objective: Component = Component(name="masked_value")
     skip: int = Field(default=0, ge=0)
     loop: LoopConfig = LoopConfig()
 
