@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,15 +39,13 @@ from damage import damage
 from scipy.io import mmwrite
 from scipy.sparse import csc_matrix
 
-# imported before forking rather than a thousand times: what a check needs
-import pyarrow.parquet
-import zarr as _zarr
-
 import pancyte as pan
-import pancyte.corpus.cells
-import pancyte.pp.inspection
 from pancyte.cli.main import run
 from pancyte.corpus.formats import format_of
+
+# what a check needs, imported before forking rather than a thousand times
+for needed in ("pancyte.corpus.cells", "pancyte.pp.inspection", "pyarrow.parquet", "zarr"):
+    import_module(needed)
 
 ROOT = Path(__file__).parents[1]
 # every 24th cell of the shipped data: four studies, and a file takes some tenths of a second

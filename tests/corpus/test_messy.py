@@ -66,11 +66,17 @@ def test_01_logged_x_with_counts_elsewhere_is_told(small, written, said, place):
         mess.raw = small
     adata = read(written(mess))
     assert same_counts(counts_of(adata), small.X)
-    assert "X holds log1p-normalised to 10,000 per cell; the counts in layers['counts']" in said()
+    assert same_counts(adata.layers["counts"], small.X)
+    assert same_counts(adata.X, mess.X)
+    told = said()
+    found = "layers['UMIs']" if place == "layer" else "raw"
+    assert f"The counts were in {found}.\n" in told
+    assert "X holds log1p-normalised to 10,000 per cell; the counts in layers['counts']" in told
 
 
-def test_02_only_logged_values_are_asked_about_and_never_turned_back(small, written, model):
-    adata = read(written(log_normalised(small)), quiet=True)
+def test_02_only_logged_values_are_asked_about_and_never_turned_back(small, written, model, said):
+    adata = read(written(log_normalised(small)))
+    assert "no counts: X holds log1p-normalised to 10,000 per cell" in said()
     for needs_counts in (counts_of, lambda adata: pan.tl.embed(adata, model)):
         with pytest.raises(InputError, match=r"never guessed .*PCA .* take logged values"):
             needs_counts(adata)
@@ -315,6 +321,7 @@ def test_20_every_kind_of_10x_folder_is_just_read_and_its_files_are_told(
     assert set(told[1].split(", ")) == {file.name for file in folder.glob("*.[mt][ts][xv]*")}
     assert adata.obs_names.tolist() == small.obs_names[:50].tolist()
     assert adata.var_names.tolist() == small.var_names.tolist()
+    assert ("ensembl_id" in adata.var) == (how.get("columns") != 1)
     assert same_counts(counts_of(adata), small.X[:50])
 
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import gzip
 import re
-import shutil
 
 import h5py
 import numpy as np
@@ -15,7 +13,7 @@ from scipy.sparse import csc_matrix
 from pancyte.corpus.checks import counts_of
 from pancyte.corpus.read import read
 from pancyte.errors import InputError, IntegrityError
-from tests.corpus.accidents import same_counts
+from tests.corpus.accidents import same_counts, tenx_folder
 
 
 def _tenx_h5(path, adata: AnnData, version: int) -> None:
@@ -97,42 +95,6 @@ def test_tenx_h5_with_antibodies(small, tmp_path):
     assert same_counts(counts_of(read(tmp_path / "filtered.h5")), small.X[:, :1400])
 
 
-def _folder(tmp_path, adata: AnnData, *, prefix="", genes="genes.tsv", columns=2, packed=()):
-    mmwrite(tmp_path / f"{prefix}matrix.mtx", csc_matrix(adata.X.T))
-    table = pd.DataFrame({"id": adata.var["ensembl_id"], "name": adata.var_names})
-    table["kind"] = "Gene Expression"
-    chosen = table[["name"]] if columns == 1 else table.iloc[:, :columns]
-    chosen.to_csv(tmp_path / f"{prefix}{genes}", sep="\t", header=False, index=False)
-    (tmp_path / f"{prefix}barcodes.tsv").write_text("\n".join(adata.obs_names) + "\n")
-    for name in packed:
-        file = tmp_path / f"{prefix}{name}"
-        with file.open("rb") as plain, gzip.open(f"{file}.gz", "wb") as handle:
-            shutil.copyfileobj(plain, handle)
-        file.unlink()
-    return tmp_path
-
-
-ALL = ("matrix.mtx", "features.tsv", "barcodes.tsv")
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        {},
-        {"columns": 1},
-        {"genes": "features.tsv", "columns": 3, "packed": ALL},
-        {"prefix": "GSM1_", "packed": ("barcodes.tsv",)},
-    ],
-    ids=["v2", "one column", "v3 gzipped", "prefix, partly gzipped"],
-)
-def test_folder(small, tmp_path, how):
-    adata = read(_folder(tmp_path, small[:50], **how))
-    assert list(adata.obs_names) == list(small.obs_names[:50])
-    assert list(adata.var_names) == list(small.var_names)
-    assert ("ensembl_id" in adata.var) == (how.get("columns") != 1)
-    assert same_counts(counts_of(adata), small.X[:50])
-
-
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -145,7 +107,7 @@ def test_folder(small, tmp_path, how):
     ],
 )
 def test_matrix_whose_entries_are_damaged(small, tmp_path, old, new, said):
-    folder = _folder(tmp_path, small[:20])
+    folder = tenx_folder(tmp_path, small[:20])
     text = (folder / "matrix.mtx").read_text()
     damaged = re.sub(old, new, text)
     assert damaged != text
@@ -155,22 +117,22 @@ def test_matrix_whose_entries_are_damaged(small, tmp_path, old, new, said):
 
 
 def test_matrix_of_another_kind(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
+    folder = tenx_folder(tmp_path, small[:20])
     mmwrite(folder / "matrix.mtx", small[:20].X.toarray())
     with pytest.raises(InputError, match="of the kind array integer general"):
         read(folder)
 
 
 def test_folder_with_two_samples_asks_which(small, tmp_path):
-    _folder(tmp_path, small[:20], prefix="a_")
-    _folder(tmp_path, small[20:50], prefix="b_")
+    tenx_folder(tmp_path, small[:20], prefix="a_")
+    tenx_folder(tmp_path, small[20:50], prefix="b_")
     with pytest.raises(InputError, match="2 matrices"):
         read(tmp_path)
     assert read(tmp_path / "b_matrix.mtx").n_obs == 30
 
 
 def test_folder_whose_files_do_not_fit(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
+    folder = tenx_folder(tmp_path, small[:20])
     (folder / "barcodes.tsv").write_text("only-one\n")
     with pytest.raises(InputError, match=r"1,500 × 20, but there are 1,500 genes and 1 barcodes"):
         read(folder)
@@ -180,7 +142,7 @@ def test_folder_whose_files_do_not_fit(small, tmp_path):
 
 
 def test_folder_that_declares_more_than_it_holds(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
+    folder = tenx_folder(tmp_path, small[:20])
     lines = (folder / "matrix.mtx").read_text().splitlines()
     size = next(place for place, line in enumerate(lines) if not line.startswith("%"))
     lines[size] = f"1500 20 {10**12}"
@@ -190,7 +152,7 @@ def test_folder_that_declares_more_than_it_holds(small, tmp_path):
 
 
 def test_truncated_gzip_in_a_folder(small, tmp_path):
-    folder = _folder(tmp_path, small[:20], packed=("matrix.mtx",))
+    folder = tenx_folder(tmp_path, small[:20], packed=("matrix.mtx",))
     data = (folder / "matrix.mtx.gz").read_bytes()
     (folder / "matrix.mtx.gz").write_bytes(data[: len(data) // 2])
     with pytest.raises(IntegrityError, match="damaged"):
@@ -227,7 +189,7 @@ def test_folders_of_other_tools(small, tmp_path, matrix, genes, cells, cells_are
 
 
 def test_one_gene_too_many_is_no_header(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
+    folder = tenx_folder(tmp_path, small[:20])
     names = (folder / "genes.tsv").read_text()
     (folder / "genes.tsv").write_text("ENSG00000000003\tTSPAN6\n" + names)
     with pytest.raises(InputError, match=r"1,500 × 20, but there are 1,501 genes and 20 barcodes"):
@@ -237,11 +199,11 @@ def test_one_gene_too_many_is_no_header(small, tmp_path):
 def test_folder_within_folders(small, tmp_path):
     inner = tmp_path / "outs" / "filtered_feature_bc_matrix"
     inner.mkdir(parents=True)
-    _folder(inner, small[:20])
+    tenx_folder(inner, small[:20])
     assert read(tmp_path).n_obs == 20
     raw = tmp_path / "outs" / "raw_feature_bc_matrix"
     raw.mkdir()
-    _folder(raw, small)
+    tenx_folder(raw, small)
     with pytest.raises(InputError, match=r"2 matrices \(outs/filtered_.*, outs/raw_"):
         read(tmp_path)
 
