@@ -50,9 +50,9 @@ def _columns(group: h5py.Group, kind: str) -> dict[str, h5py.Dataset]:
         return {"id": group["genes"], "name": group["gene_names"]}
     features = group["features"]
     found = {"id": features["id"], "name": features["name"]}
-    return found | (
-        {"feature_types": features["feature_type"]} if "feature_type" in features else {}
-    )
+    if "feature_type" in features:
+        found["feature_types"] = features["feature_type"]
+    return found
 
 
 def _check_text(item: h5py.Dataset, needed: int) -> None:
@@ -81,19 +81,20 @@ def read_h5(path: Path, kind: str, genome: str = "") -> AnnData:
     Raises
     ------
     InputError
-        If it holds several references, each with cells of its own, or lacks the one asked for.
+        If it holds several references, each with cells of its own, and not the one asked for.
     """
     import pandas as pd
     from scipy.sparse import csr_matrix
 
     with h5py.File(path, "r") as handle:
         groups = ["matrix"] if kind == "10x v3" else genomes(handle)
-        if genome not in groups and (genome or len(groups) > 1):
+        if genome not in groups and len(groups) > 1:
             raise InputError(
                 f"{path} holds cells of {len(groups)} references: {', '.join(groups)}.",
                 fix=f"Choose one: genome={groups[0]!r} (--genome {groups[0]}).",
             )
-        group = handle[genome or groups[0]]
+        chosen = genome if genome in groups else groups[0]
+        group = handle[chosen]
         columns = {name: item.asstr("utf-8")[:] for name, item in _columns(group, kind).items()}
         genes, cells = map(int, group["shape"][:])
         packed = (group["data"][:], group["indices"][:], group["indptr"][:])
@@ -101,7 +102,9 @@ def read_h5(path: Path, kind: str, genome: str = "") -> AnnData:
     # 10x stores cells as columns; the same arrays read as rows are the transpose
     counts = csr_matrix(packed, shape=(cells, genes))
     table = pd.DataFrame(columns)
-    return assemble(counts, table.assign(genome=genome) if genome else table, barcodes)
+    if kind == "10x v2":
+        table["genome"] = chosen
+    return assemble(counts, table, barcodes)
 
 
 def assemble(counts: csr_matrix, table: pd.DataFrame, barcodes: np.ndarray) -> AnnData:
