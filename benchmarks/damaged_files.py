@@ -1,8 +1,7 @@
 """Damage real files in a thousand ways and see that each ends in data or in one clear message.
 
 Usage: ``python benchmarks/damaged_files.py [--files 1000] [--formats h5ad MEX …] [--keep FOLDER]
-[--record FILE.json]``. Writes docs/results/damaged-files.md; with a record, formats that are in it
-already are not tried again. Every damaged file is read by ``pancyte check`` in a process
+[--record FILE.json]``. Writes docs/results/damaged-files.md; with a record, it goes on where it was. Every damaged file is read by ``pancyte check`` in a process
 of its own. Allowed are exit 0, 3, 5 and 6; a traceback, a signal, exit 70 or more than 10 s is not.
 """
 
@@ -51,6 +50,8 @@ ROOT = Path(__file__).parents[1]
 # every 24th cell of the shipped data: four studies, and a file takes some tenths of a second
 CELLS, GENES = 24, 1000
 LIMIT = 10
+# files after which the record is written
+STEP = 50
 MEMORY = 16 << 30
 ALLOWED = {0: "read", 3: "exit 3", 5: "exit 5", 6: "exit 6"}
 COLUMNS = ("same data", "other data", "exit 3", "exit 5", "exit 6", "violation")
@@ -180,9 +181,9 @@ def digest(path: Path, out: Path) -> int:
 
 @dataclass
 class Outcomes:
-    """What happened to the damaged files of one format, and which version read them."""
+    """What happened to the damaged files of one format, and which versions read them."""
 
-    commit: str
+    commits: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
@@ -230,9 +231,10 @@ def made(name: str, folder: Path) -> list[Path] | None:
     return None if status else sorted(folder.iterdir())
 
 
-def damaged(name: str, files: int, seed: int, keep: Path | None) -> Outcomes | None:
-    """Try one format; None if this pancyte does not read it."""
-    outcomes = Outcomes(commit())
+def damaged(
+    name: str, numbers: range, seed: int, keep: Path | None, outcomes: Outcomes
+) -> Outcomes | None:
+    """Try some files of one format; None if this pancyte does not read it."""
     with tempfile.TemporaryDirectory() as folder:
         (originals := Path(folder) / "originals").mkdir()
         if (sources := made(name, originals)) is None:
@@ -244,7 +246,7 @@ def damaged(name: str, files: int, seed: int, keep: Path | None) -> Outcomes | N
                 return None
             alone(lambda: digest(source, whole), log, limit=60)  # noqa: B023
             wholes.append(whole.read_text())
-        for number in range(files):
+        for number in numbers:
             (work := Path(folder) / "work").mkdir()
             chosen, which = f"{seed} {name} {number}", number % len(sources)
             fine = trial(sources[which], chosen, work, wholes[which], outcomes)
@@ -297,7 +299,9 @@ def page(found: dict[str, Outcomes | None], seed: int, command: str) -> str:
             continue
         numbers = [outcomes.counts.total(), *(outcomes.counts[column] for column in COLUMNS)]
         row = " | ".join(f"{number:,}" for number in numbers)
-        lines.append(f"| {name} | {row} | {outcomes.slowest:.1f} s | {outcomes.commit} |")
+        lines.append(
+            f"| {name} | {row} | {outcomes.slowest:.1f} s | {', '.join(outcomes.commits)} |"
+        )
     lines += ["", *by_kind([outcomes for outcomes in found.values() if outcomes])]
     for title, outcomes in found.items():
         if outcomes and outcomes.violations:
@@ -309,6 +313,14 @@ def page(found: dict[str, Outcomes | None], seed: int, command: str) -> str:
     return "\n".join([*lines, ""])
 
 
+def recorded(record: Path | None) -> dict[str, Outcomes | None]:
+    """Take up what was done before."""
+    if record is None or not record.exists():
+        return {}
+    before = json.loads(record.read_text(encoding="utf-8"))
+    return {name: fields and Outcomes.recorded(fields) for name, fields in before.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1000, help="damaged files of each format")
@@ -318,18 +330,18 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="JSON of what was done before")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "damaged-files.md")
     given = parser.parse_args()
-    found: dict[str, Outcomes | None] = {}
-    if given.record is not None and given.record.exists():
-        before = json.loads(given.record.read_text(encoding="utf-8"))
-        found = {name: fields and Outcomes.recorded(fields) for name, fields in before.items()}
+    found = recorded(given.record)
     for name in given.formats:
-        if name in found:
-            continue
-        found[name] = outcomes = damaged(name, given.files, given.seed, given.keep)
+        outcomes: Outcomes | None = found.get(name) or Outcomes()
+        while outcomes is not None and (done := outcomes.counts.total()) < given.files:
+            if (source := commit()) not in outcomes.commits:
+                outcomes.commits.append(source)
+            numbers = range(done, min(done + STEP, given.files))
+            found[name] = outcomes = damaged(name, numbers, given.seed, given.keep, outcomes)
+            if given.record is not None:
+                fields = {key: value and vars(value) for key, value in found.items()}
+                given.record.write_text(json.dumps(fields), encoding="utf-8")
         print(name, json.dumps(outcomes and outcomes.counts), flush=True)
-        if given.record is not None:
-            done = {key: value and vars(value) for key, value in found.items()}
-            given.record.write_text(json.dumps(done), encoding="utf-8")
     formats = "" if given.formats == list(FORMATS) else f" --formats {' '.join(given.formats)}"
     command = f"python benchmarks/damaged_files.py --files {given.files}{formats}"
     given.out.write_text(
