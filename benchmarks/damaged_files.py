@@ -1,8 +1,9 @@
 """Damage real files in a thousand ways and see that each ends in data or in one clear message.
 
 Usage: ``python benchmarks/damaged_files.py [--files 1000] [--formats h5ad MEX …] [--keep FOLDER]
-[--record FILE.json]``. Writes docs/results/damaged-files.md; with a record, it goes on where it was. Every damaged file is read by ``pancyte check`` in a process
-of its own. Allowed are exit 0, 3, 5 and 6; a traceback, a signal, exit 70 or more than 10 s is not.
+[--record FILE.json]``. Writes docs/results/damaged-files.md; with a record, it goes on where it
+was. Every damaged file is read by ``pancyte check`` in a process of its own. Allowed are exit 0, 3,
+5 and 6; a traceback, a signal, exit 70 or more than 10 s is not.
 """
 
 from __future__ import annotations
