@@ -1,8 +1,9 @@
 """Damage real files in a thousand ways and see that each ends in data or in one clear message.
 
-Usage: ``python benchmarks/damaged_files.py [--files 1000] [--formats h5ad MEX …] [--keep FOLDER]``.
-Writes docs/results/damaged-files.md. Every damaged file is read by ``pancyte check`` in a process
-of its own. Allowed are exit 0, 3, 5 and 6; a traceback, a signal, exit 70 or more than 10 s is not.
+Usage: ``python benchmarks/damaged_files.py [--files 1000] [--formats h5ad MEX …] [--keep FOLDER]
+[--record FILE.json]``. Writes docs/results/damaged-files.md; with a record, it goes on where it
+was. Every damaged file is read by ``pancyte check`` in a process of its own. Allowed are exit 0, 3,
+5 and 6; a traceback, a signal, exit 70 or more than 10 s is not.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import anndata
 import h5py
@@ -37,10 +41,18 @@ from scipy.sparse import csc_matrix
 
 import pancyte as pan
 from pancyte.cli.main import run
-from pancyte.corpus.read import read
+from pancyte.corpus.formats import format_of
+
+# what a check needs, imported before forking rather than a thousand times
+for needed in ("pancyte.corpus.cells", "pancyte.pp.inspection", "pyarrow.parquet", "zarr"):
+    import_module(needed)
 
 ROOT = Path(__file__).parents[1]
+# every 24th cell of the shipped data: four studies, and a file takes some tenths of a second
+CELLS, GENES = 24, 1000
 LIMIT = 10
+# files after which the record is written
+STEP = 50
 MEMORY = 16 << 30
 ALLOWED = {0: "read", 3: "exit 3", 5: "exit 5", 6: "exit 6"}
 COLUMNS = ("same data", "other data", "exit 3", "exit 5", "exit 6", "violation")
@@ -48,7 +60,7 @@ COLUMNS = ("same data", "other data", "exit 3", "exit 5", "exit 6", "violation")
 
 def real_cells() -> AnnData:
     """Cells of four studies with everything an h5ad may hold."""
-    adata = pan.load_dataset("demo-pancreas")[::16, :1500].copy()
+    adata = pan.load_dataset("demo-pancreas")[::CELLS, :GENES].copy()
     adata.raw = adata.copy()
     adata.layers["counts"] = adata.X.copy()
     adata.X = adata.X.astype(np.float32)
@@ -156,7 +168,9 @@ def check(path: Path) -> int:
 
 def digest(path: Path, out: Path) -> int:
     """Write a hash of all that was read of counts, names and tables."""
-    adata = read(path, quiet=True)
+    form = format_of(path)
+    # a process of its own checked it a moment ago, and this one is apart as well
+    adata = form.read(path, form.check(path))
     hashed = hashlib.sha256()
     for matrix in (adata.X, *adata.layers.values()):
         hashed.update(np.ascontiguousarray(csc_matrix(matrix).toarray()).tobytes())
@@ -166,14 +180,21 @@ def digest(path: Path, out: Path) -> int:
     return 0
 
 
+@dataclass
 class Outcomes:
-    """What happened to the damaged files of one format."""
+    """What happened to the damaged files of one format, and which versions read them."""
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.kinds: Counter[tuple[str, str]] = Counter()
-        self.slowest = 0.0
-        self.violations: dict[str, list[str]] = {}
+    commits: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    violations: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def recorded(cls, fields: dict[str, Any]) -> Outcomes:
+        """Take up what `vars` gave."""
+        counters = {name: Counter(fields[name]) for name in ("counts", "kinds")}
+        return cls(**{**fields, **counters})
 
 
 def trial(source: Path, number: str, work: Path, whole: str, outcomes: Outcomes) -> bool:
@@ -196,7 +217,7 @@ def trial(source: Path, number: str, work: Path, whole: str, outcomes: Outcomes)
         told = (said.strip().splitlines() or ["nothing was said"])[0][:200]
         outcomes.violations.setdefault(f"status {status}: {told}", []).append(number)
     outcomes.counts[outcome] += 1
-    outcomes.kinds[kind, outcome] += 1
+    outcomes.kinds[f"{kind}: {outcome}"] += 1
     return outcome != "violation"
 
 
@@ -211,9 +232,10 @@ def made(name: str, folder: Path) -> list[Path] | None:
     return None if status else sorted(folder.iterdir())
 
 
-def damaged(name: str, files: int, seed: int, keep: Path | None) -> Outcomes | None:
-    """Try one format; None if this pancyte does not read it."""
-    outcomes = Outcomes()
+def damaged(
+    name: str, numbers: range, seed: int, keep: Path | None, outcomes: Outcomes
+) -> Outcomes | None:
+    """Try some files of one format; None if this pancyte does not read it."""
     with tempfile.TemporaryDirectory() as folder:
         (originals := Path(folder) / "originals").mkdir()
         if (sources := made(name, originals)) is None:
@@ -225,7 +247,7 @@ def damaged(name: str, files: int, seed: int, keep: Path | None) -> Outcomes | N
                 return None
             alone(lambda: digest(source, whole), log, limit=60)  # noqa: B023
             wholes.append(whole.read_text())
-        for number in range(files):
+        for number in numbers:
             (work := Path(folder) / "work").mkdir()
             chosen, which = f"{seed} {name} {number}", number % len(sources)
             fine = trial(sources[which], chosen, work, wholes[which], outcomes)
@@ -235,31 +257,37 @@ def damaged(name: str, files: int, seed: int, keep: Path | None) -> Outcomes | N
     return outcomes
 
 
+def commit() -> str:
+    """Say which version of the source this is."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(git, capture_output=True, text=True).stdout.strip()
+
+
 def by_kind(found: list[Outcomes]) -> list[str]:
     """A table of outcomes for each kind of damage, all formats together."""
     kinds = sum((outcomes.kinds for outcomes in found), Counter())
     lines = [f"| damage | {' | '.join(COLUMNS)} |", "|---|" + "---:|" * len(COLUMNS)]
-    for kind in sorted({kind for kind, _ in kinds}):
-        row = " | ".join(f"{kinds[kind, column]:,}" for column in COLUMNS)
+    for kind in sorted({entry.split(": ")[0] for entry in kinds}):
+        row = " | ".join(f"{kinds[f'{kind}: {column}']:,}" for column in COLUMNS)
         lines.append(f"| {kind} | {row} |")
     return lines
 
 
 def page(found: dict[str, Outcomes | None], seed: int, command: str) -> str:
     """The results as Markdown."""
-    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    cells = real_cells()
     versions = ", ".join(f"{name} {version(name)}" for name in ("h5py", "anndata", "numpy"))
-    head = ["files", *COLUMNS, "slowest"]
+    head = ["files", *COLUMNS, "slowest", "commit"]
     lines = [
         "# Damaged files\n",
-        "Real files (205 pancreas cells of four studies × 1,500 genes), each damaged in one way "
-        "and read by `pancyte check` in a process of its own: bytes changed, zeroed, swapped, "
+        f"Real files ({cells.n_obs:,} pancreas cells of four studies × {cells.n_vars:,} genes), "
+        "each damaged in one way and read by `pancyte check` in a process of its own: bytes "
+        "changed, zeroed, swapped, "
         "inserted or cut off; text, attributes, values, lengths and types edited; parts lost. "
         "*Same data* and *other data* were read with exit 0: damage to a value or a name cannot be "
         "told from data. A violation is a traceback, a signal, a bug (exit 70) or more than "
         f"{LIMIT} s.\n",
-        f"- made by `{command}`, {datetime.date.today()}, commit {commit}",
+        f"- made by `{command}`, {datetime.date.today()}",
         f"- machine: {platform.machine()}, {os.cpu_count()} cores, {platform.system()}; Python "
         f"{platform.python_version()}, {versions}",
         f"- seed {seed}; file `n` of a format is drawn from `Random('{seed} FORMAT n')`\n",
@@ -270,9 +298,11 @@ def page(found: dict[str, Outcomes | None], seed: int, command: str) -> str:
         if outcomes is None:
             lines.append(f"| {name} | not read by this version |" + " |" * (len(head) - 1))
             continue
-        cells = [outcomes.counts.total(), *(outcomes.counts[column] for column in COLUMNS)]
-        row = " | ".join(f"{cell:,}" for cell in cells)
-        lines.append(f"| {name} | {row} | {outcomes.slowest:.1f} s |")
+        numbers = [outcomes.counts.total(), *(outcomes.counts[column] for column in COLUMNS)]
+        row = " | ".join(f"{number:,}" for number in numbers)
+        lines.append(
+            f"| {name} | {row} | {outcomes.slowest:.1f} s | {', '.join(outcomes.commits)} |"
+        )
     lines += ["", *by_kind([outcomes for outcomes in found.values() if outcomes])]
     for title, outcomes in found.items():
         if outcomes and outcomes.violations:
@@ -284,21 +314,40 @@ def page(found: dict[str, Outcomes | None], seed: int, command: str) -> str:
     return "\n".join([*lines, ""])
 
 
+def recorded(record: Path | None) -> dict[str, Outcomes | None]:
+    """Take up what was done before."""
+    if record is None or not record.exists():
+        return {}
+    before = json.loads(record.read_text(encoding="utf-8"))
+    return {name: fields and Outcomes.recorded(fields) for name, fields in before.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1000, help="damaged files of each format")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the files that violate the rules")
+    parser.add_argument("--record", type=Path, help="JSON of what was done before")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "damaged-files.md")
     given = parser.parse_args()
-    found = {}
+    found = recorded(given.record)
     for name in given.formats:
-        found[name] = damaged(name, given.files, given.seed, given.keep)
-        print(name, json.dumps(found[name] and found[name].counts), flush=True)
+        outcomes: Outcomes | None = found.get(name) or Outcomes()
+        while outcomes is not None and (done := outcomes.counts.total()) < given.files:
+            if (source := commit()) not in outcomes.commits:
+                outcomes.commits.append(source)
+            numbers = range(done, min(done + STEP, given.files))
+            found[name] = outcomes = damaged(name, numbers, given.seed, given.keep, outcomes)
+            if given.record is not None:
+                fields = {key: value and vars(value) for key, value in found.items()}
+                given.record.write_text(json.dumps(fields), encoding="utf-8")
+        print(name, json.dumps(outcomes and outcomes.counts), flush=True)
     formats = "" if given.formats == list(FORMATS) else f" --formats {' '.join(given.formats)}"
     command = f"python benchmarks/damaged_files.py --files {given.files}{formats}"
-    given.out.write_text(page(found, given.seed, command), encoding="utf-8")
+    given.out.write_text(
+        page({name: found[name] for name in given.formats}, given.seed, command), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

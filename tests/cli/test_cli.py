@@ -50,6 +50,18 @@ def test_check_for_people_and_machines(call, cells_file):
     assert (status, found["schema"], found["species"]) == (0, 1, "human")
 
 
+def test_one_reference_of_a_mixed_run(call, data_dir, model_folder, tmp_path):
+    barnyard, out = data_dir / "hgmm_1k" / "hgmm_1k.h5ad", tmp_path / "out.h5ad"
+    status, said, _ = call("check", barnyard, "--genome", "mm10", "--json")
+    assert (status, json.loads(said)["species"]) == (0, "mouse")
+    status, _, told = call("embed", barnyard, "-m", model_folder, "-o", out)
+    assert (status, out.exists()) == (3, False)
+    assert "--genome hg19" in told
+    status, _, _ = call("embed", barnyard, "-m", model_folder, "-o", out, "--genome", "hg19")
+    assert status == 0
+    assert ad.read_h5ad(out).obsm["X_tiny"].shape == (320, 16)
+
+
 def test_annotate_writes_labels_and_how_they_were_made(call, cells_file, model_folder, tmp_path):
     out = tmp_path / "out.h5ad"
     common = ("annotate", cells_file, "-r", cells_file, "-m", model_folder, "-o", out)

@@ -6,6 +6,8 @@ with the way out. Details of each are tested where the code is.
 
 from __future__ import annotations
 
+import re
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -64,11 +66,17 @@ def test_01_logged_x_with_counts_elsewhere_is_told(small, written, said, place):
         mess.raw = small
     adata = read(written(mess))
     assert same_counts(counts_of(adata), small.X)
-    assert "X holds log1p-normalised to 10,000 per cell; the counts in layers['counts']" in said()
+    assert same_counts(adata.layers["counts"], small.X)
+    assert same_counts(adata.X, mess.X)
+    told = said()
+    found = "layers['UMIs']" if place == "layer" else "raw"
+    assert f"The counts were in {found}.\n" in told
+    assert "X holds log1p-normalised to 10,000 per cell; the counts in layers['counts']" in told
 
 
-def test_02_only_logged_values_are_asked_about_and_never_turned_back(small, written, model):
-    adata = read(written(log_normalised(small)), quiet=True)
+def test_02_only_logged_values_are_asked_about_and_never_turned_back(small, written, model, said):
+    adata = read(written(log_normalised(small)))
+    assert "no counts: X holds log1p-normalised to 10,000 per cell" in said()
     for needs_counts in (counts_of, lambda adata: pan.tl.embed(adata, model)):
         with pytest.raises(InputError, match=r"never guessed .*PCA .* take logged values"):
             needs_counts(adata)
@@ -248,13 +256,26 @@ def test_17_two_references_in_one_file_are_asked_about(data_dir, model):
     barnyard = load_dataset("hgmm-1k")
     found = inspect(barnyard)
     assert found.species == "mixed"
-    assert found.would == "stop and ask for the genes of one reference: hg19 or mm10"
+    assert found.would == "stop and ask for one reference's genes: --genome hg19 or --genome mm10"
     assert "several references: hg19, mm10; use one at a time" in " ".join(found.notices)
-    with pytest.raises(InputError, match=r"Choose one: .*startswith\('hg19_'\)"):
+    with pytest.raises(InputError, match=r"Read the file with genome='hg19' \(--genome hg19\)"):
         pan.tl.embed(barnyard, model)
-    human = barnyard[:, barnyard.var_names.str.startswith("hg19_")].copy()
-    assert inspect(human).species == "human"
-    pan.tl.embed(human, model)
+
+
+@pytest.mark.parametrize(("genome", "species"), [("hg19", "human"), ("mm10", "mouse")])
+def test_17_one_reference_is_kept_if_asked_for(data_dir, written, model, said, genome, species):
+    barnyard = load_dataset("hgmm-1k")
+    expected = barnyard[:, barnyard.var_names.str.startswith(genome)]
+    path = written(barnyard)
+    adata = read(path, genome=genome)
+    others = barnyard.n_vars - expected.n_vars
+    assert f"Kept {expected.n_vars:,} genes of {genome}; left out {others:,} others." in said()
+    assert f"{genome}_" + adata.var_names[0] == expected.var_names[0]
+    assert not adata.var_names.str.startswith(f"{genome}_").any()
+    assert same_counts(counts_of(adata), counts_of(expected))
+    assert inspect(adata).species == species
+    with pytest.raises(InputError, match=r"No gene is of the reference 'mm9'.* are hg19, mm10"):
+        read(path, genome="mm9")
 
 
 def test_18_repeated_gene_names_are_summed_and_that_is_told(small, written, said, model):
@@ -290,10 +311,17 @@ ALL = ("matrix.mtx", "features.tsv", "barcodes.tsv")
     ],
     ids=["v2", "one column", "v3 gzipped", "prefix, partly gzipped"],
 )
-def test_20_every_kind_of_10x_folder_is_just_read(small, tmp_path, how):
-    adata = read(tenx_folder(tmp_path / "run", small[:50], **how), quiet=True)
+def test_20_every_kind_of_10x_folder_is_just_read_and_its_files_are_told(
+    small, tmp_path, said, how
+):
+    folder = tenx_folder(tmp_path / "run", small[:50], **how)
+    (folder / "notes.txt").write_text("not one of them")
+    adata = read(folder)
+    told = re.search(f"Used (.*) of {folder}", said())
+    assert set(told[1].split(", ")) == {file.name for file in folder.glob("*.[mt][ts][xv]*")}
     assert adata.obs_names.tolist() == small.obs_names[:50].tolist()
     assert adata.var_names.tolist() == small.var_names.tolist()
+    assert ("ensembl_id" in adata.var) == (how.get("columns") != 1)
     assert same_counts(counts_of(adata), small.X[:50])
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import gzip
-import shutil
+import re
 
 import h5py
 import numpy as np
@@ -14,7 +13,7 @@ from scipy.sparse import csc_matrix
 from pancyte.corpus.checks import counts_of
 from pancyte.corpus.read import read
 from pancyte.errors import InputError, IntegrityError
-from tests.corpus.accidents import same_counts
+from tests.corpus.accidents import same_counts, tenx_folder
 
 
 def _tenx_h5(path, adata: AnnData, version: int) -> None:
@@ -44,6 +43,44 @@ def test_tenx_h5(small, tmp_path, version):
     assert same_counts(counts_of(adata), small.X)
 
 
+def test_tenx_h5_of_two_references(small, tmp_path):
+    path = tmp_path / "filtered.h5"
+    _tenx_h5(path, small[:50], 2)
+    with h5py.File(path, "a") as handle:
+        handle.copy("GRCh38", "mm10")
+    with pytest.raises(InputError, match=r"2 references: GRCh38, mm10.*--genome GRCh38"):
+        read(path)
+    with pytest.raises(InputError, match=r"2 references: GRCh38, mm10"):
+        read(path, genome="hg19")
+    adata = read(path, genome="GRCh38")
+    assert adata.var_names.equals(small.var_names)
+    assert same_counts(counts_of(adata), small.X[:50])
+
+
+def test_repeated_names_are_no_warning(small, tmp_path):
+    small.var["feature_types"] = ["Gene Expression"] * 1400 + ["Antibody Capture"] * 100
+    small.var_names = [*small.var_names[:1399], small.var_names[0], *small.var_names[1400:]]
+    _tenx_h5(tmp_path / "filtered.h5", small, 3)
+    assert read(tmp_path / "filtered.h5").shape == (205, 1400)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("barcodes", np.zeros(205), "barcodes holds float64, not text"),
+        ("barcodes", np.full(205, b"\xff"), "barcodes holds text that is not UTF-8"),
+        ("features/feature_type", np.full(3, b"Gene Expression"), r"has shape \(3,\) for 1,500"),
+    ],
+)
+def test_tenx_h5_with_columns_of_another_kind(small, tmp_path, part, value, said):
+    _tenx_h5(tmp_path / "filtered.h5", small, 3)
+    with h5py.File(tmp_path / "filtered.h5", "a") as handle:
+        del handle[f"matrix/{part}"]
+        handle[f"matrix/{part}"] = value
+    with pytest.raises(IntegrityError, match=said):
+        read(tmp_path / "filtered.h5")
+
+
 def test_tenx_h5_with_out_of_range_indices(small, tmp_path):
     _tenx_h5(tmp_path / "filtered.h5", small, 3)
     with h5py.File(tmp_path / "filtered.h5", "a") as handle:
@@ -58,52 +95,44 @@ def test_tenx_h5_with_antibodies(small, tmp_path):
     assert same_counts(counts_of(read(tmp_path / "filtered.h5")), small.X[:, :1400])
 
 
-def _folder(tmp_path, adata: AnnData, *, prefix="", genes="genes.tsv", columns=2, packed=()):
-    mmwrite(tmp_path / f"{prefix}matrix.mtx", csc_matrix(adata.X.T))
-    table = pd.DataFrame({"id": adata.var["ensembl_id"], "name": adata.var_names})
-    table["kind"] = "Gene Expression"
-    chosen = table[["name"]] if columns == 1 else table.iloc[:, :columns]
-    chosen.to_csv(tmp_path / f"{prefix}{genes}", sep="\t", header=False, index=False)
-    (tmp_path / f"{prefix}barcodes.tsv").write_text("\n".join(adata.obs_names) + "\n")
-    for name in packed:
-        file = tmp_path / f"{prefix}{name}"
-        with file.open("rb") as plain, gzip.open(f"{file}.gz", "wb") as handle:
-            shutil.copyfileobj(plain, handle)
-        file.unlink()
-    return tmp_path
-
-
-ALL = ("matrix.mtx", "features.tsv", "barcodes.tsv")
-
-
 @pytest.mark.parametrize(
-    "how",
+    ("old", "new", "said"),
     [
-        {},
-        {"columns": 1},
-        {"genes": "features.tsv", "columns": 3, "packed": ALL},
-        {"prefix": "GSM1_", "packed": ("barcodes.tsv",)},
+        (r"\A(.*\n%?\n?\d+ \d+) \d+", r"\1 7", "declares 7 entries and has more"),
+        (r"(?s)\n[^\n]*\n\Z", "\n", "entries and has only"),
+        (r"\n\d+ \d+ (\d+)\n\Z", r"\n9999 1 \1\n", "an entry is in row 9,999 of 1,500"),
+        (r"\n\d+ \d+ (\d+)\n\Z", r"\n1 0 \1\n", "an entry is in column 0 of 20"),
+        (r"\n(\d+ \d+) \d+\n\Z", r"\n\1\n", "is damaged"),
+        (r"\n(\d+ \d+) \d+\n\Z", r"\n\1 x\n", "is damaged"),
     ],
-    ids=["v2", "one column", "v3 gzipped", "prefix, partly gzipped"],
 )
-def test_folder(small, tmp_path, how):
-    adata = read(_folder(tmp_path, small[:50], **how))
-    assert list(adata.obs_names) == list(small.obs_names[:50])
-    assert list(adata.var_names) == list(small.var_names)
-    assert ("ensembl_id" in adata.var) == (how.get("columns") != 1)
-    assert same_counts(counts_of(adata), small.X[:50])
+def test_matrix_whose_entries_are_damaged(small, tmp_path, old, new, said):
+    folder = tenx_folder(tmp_path, small[:20])
+    text = (folder / "matrix.mtx").read_text()
+    damaged = re.sub(old, new, text)
+    assert damaged != text
+    (folder / "matrix.mtx").write_text(damaged)
+    with pytest.raises(IntegrityError, match=said):
+        read(folder)
+
+
+def test_matrix_of_another_kind(small, tmp_path):
+    folder = tenx_folder(tmp_path, small[:20])
+    mmwrite(folder / "matrix.mtx", small[:20].X.toarray())
+    with pytest.raises(InputError, match="of the kind array integer general"):
+        read(folder)
 
 
 def test_folder_with_two_samples_asks_which(small, tmp_path):
-    _folder(tmp_path, small[:20], prefix="a_")
-    _folder(tmp_path, small[20:50], prefix="b_")
+    tenx_folder(tmp_path, small[:20], prefix="a_")
+    tenx_folder(tmp_path, small[20:50], prefix="b_")
     with pytest.raises(InputError, match="2 matrices"):
         read(tmp_path)
     assert read(tmp_path / "b_matrix.mtx").n_obs == 30
 
 
 def test_folder_whose_files_do_not_fit(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
+    folder = tenx_folder(tmp_path, small[:20])
     (folder / "barcodes.tsv").write_text("only-one\n")
     with pytest.raises(InputError, match=r"1,500 × 20, but there are 1,500 genes and 1 barcodes"):
         read(folder)
@@ -113,7 +142,7 @@ def test_folder_whose_files_do_not_fit(small, tmp_path):
 
 
 def test_folder_that_declares_more_than_it_holds(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
+    folder = tenx_folder(tmp_path, small[:20])
     lines = (folder / "matrix.mtx").read_text().splitlines()
     size = next(place for place, line in enumerate(lines) if not line.startswith("%"))
     lines[size] = f"1500 20 {10**12}"
@@ -123,7 +152,7 @@ def test_folder_that_declares_more_than_it_holds(small, tmp_path):
 
 
 def test_truncated_gzip_in_a_folder(small, tmp_path):
-    folder = _folder(tmp_path, small[:20], packed=("matrix.mtx",))
+    folder = tenx_folder(tmp_path, small[:20], packed=("matrix.mtx",))
     data = (folder / "matrix.mtx.gz").read_bytes()
     (folder / "matrix.mtx.gz").write_bytes(data[: len(data) // 2])
     with pytest.raises(IntegrityError, match="damaged"):
@@ -160,7 +189,7 @@ def test_folders_of_other_tools(small, tmp_path, matrix, genes, cells, cells_are
 
 
 def test_one_gene_too_many_is_no_header(small, tmp_path):
-    folder = _folder(tmp_path, small[:20])
+    folder = tenx_folder(tmp_path, small[:20])
     names = (folder / "genes.tsv").read_text()
     (folder / "genes.tsv").write_text("ENSG00000000003\tTSPAN6\n" + names)
     with pytest.raises(InputError, match=r"1,500 × 20, but there are 1,501 genes and 20 barcodes"):
@@ -170,11 +199,11 @@ def test_one_gene_too_many_is_no_header(small, tmp_path):
 def test_folder_within_folders(small, tmp_path):
     inner = tmp_path / "outs" / "filtered_feature_bc_matrix"
     inner.mkdir(parents=True)
-    _folder(inner, small[:20])
+    tenx_folder(inner, small[:20])
     assert read(tmp_path).n_obs == 20
     raw = tmp_path / "outs" / "raw_feature_bc_matrix"
     raw.mkdir()
-    _folder(raw, small)
+    tenx_folder(raw, small)
     with pytest.raises(InputError, match=r"2 matrices \(outs/filtered_.*, outs/raw_"):
         read(tmp_path)
 

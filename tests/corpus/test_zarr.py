@@ -128,6 +128,16 @@ def _piece(path: Path) -> None:
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
 
 
+def test_a_dense_matrix_of_zeros_needs_no_pieces(small, tmp_path):
+    # 64 MiB is what any array may declare without proof
+    small.obsm["zeros"] = np.zeros((small.n_obs, 1 << 16))
+    with zarr.config.set({"array.write_empty_chunks": False}):
+        store = _write(small, tmp_path / "cells.zarr")
+    adata = read(store)
+    assert adata.obsm["zeros"].shape == (205, 1 << 16)
+    assert not adata.obsm["zeros"].any()
+
+
 def _bomb(path: Path) -> None:
     file = path / "X" / "data" / "zarr.json"
     array = json.loads(file.read_text())

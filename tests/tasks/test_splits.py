@@ -112,3 +112,25 @@ def test_a_remembered_result_is_only_given_for_the_very_same_cells(cells):
     assert total(cells) == total(cells) == total(copy)
     assert total(cells, factor=2) == 2 * total(cells)
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("batch", "no batch column 'batch'"), ("organism", "one value only")],
+    ids=["missing", "single level"],
+)
+def test_a_batch_column_that_tells_nothing_is_asked_about(dataset, key, words):
+    human = dataset.cells.obs.assign(organism="human")
+    cells = replace(dataset.cells, obs=human)
+    with pytest.raises(InputError, match=rf"{words}.*look like batches: study"):
+        Dataset(cells, "cell_type", batch_key=key)
+
+
+def test_a_query_may_be_one_batch_but_must_say_which(cells):
+    studies = cells.obs["study"].to_numpy()
+    reference = cells.select(np.flatnonzero(studies != "Muraro 2016"))
+    query = cells.select(np.flatnonzero(studies == "Muraro 2016"))
+    assert Dataset(reference, "cell_type", batch_key="study", query=query).asked is query
+    nameless = replace(query, obs=query.obs.drop(columns="study"))
+    with pytest.raises(InputError, match=rf"{len(query)} of {len(cells)} cells have no value"):
+        Dataset(reference, "cell_type", batch_key="study", query=nameless)

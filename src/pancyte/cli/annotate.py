@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pancyte.cli.options import AsJson, Device, DryRun, Force, Transpose, output, use_device
+from pancyte.cli.options import AsJson, Device, DryRun, Force, Genome, Transpose, output, use_device
 from pancyte.cli.terminal import emit, tell_changed
 
 
@@ -19,6 +19,7 @@ def annotate(
     method: Annotated[str, typer.Option(help="logistic or knn.")] = "logistic",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="h5ad to write.")] = None,
     transpose: Transpose = False,
+    genome: Genome = None,
     device: Device = "auto",
     force: Force = False,
     dry_run: DryRun = False,
@@ -34,7 +35,7 @@ def annotate(
     loaded = load(model)
     known = pan.read(reference)
     pan.tl.require_labels(known, label_key)
-    adata = pan.read(file, transpose=transpose)
+    adata = pan.read(file, transpose=transpose, genome=genome)
     tell_changed(prepare_obs(adata))
     if dry_run:
         line = f"would label {adata.n_obs:,} cells from {known.n_obs:,} and write {path}"

@@ -14,6 +14,7 @@ from pancyte.cli.options import (
     Device,
     DryRun,
     Force,
+    Genome,
     Transpose,
     output,
     use_device,
@@ -30,6 +31,7 @@ class Work:
     model: str
     pooling: str
     transpose: bool
+    genome: str | None
     device: str
 
 
@@ -42,6 +44,7 @@ def embed(
     pooling: Annotated[str, typer.Option(help="mean or cls.")] = "mean",
     dask: Cluster = None,
     transpose: Transpose = False,
+    genome: Genome = None,
     device: Device = "auto",
     force: Force = False,
     dry_run: DryRun = False,
@@ -61,7 +64,7 @@ def embed(
     loaded = load(model)
     key = f"X_{loaded.name.replace('-', '_')}"
     works = [
-        Work(file, path, model, pooling, transpose, device)
+        Work(file, path, model, pooling, transpose, genome, device)
         for file, path in _places(files, out, force=force)
     ]
     content: dict[str, Any] = {"width": loaded.backbone.width, "key": key}
@@ -139,7 +142,7 @@ def _one(work: Work) -> Any:
 
     try:
         use_device(work.device)
-        adata = pan.read(work.file, transpose=work.transpose)
+        adata = pan.read(work.file, transpose=work.transpose, genome=work.genome)
         tell_changed(prepare_obs(adata))
         pan.tl.embed(adata, load(work.model), pooling=work.pooling)
         write_h5ad(adata, work.out)

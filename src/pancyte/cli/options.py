@@ -14,6 +14,10 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Transpose = Annotated[bool, typer.Option("--transpose", help="The file has genes as rows.")]
+Genome = Annotated[
+    str | None,
+    typer.Option("--genome", help="Keep one reference's genes of a mixed-species run: hg19 …"),
+]
 Cluster = Annotated[
     str | None,
     typer.Option("--dask", help="Work on a Dask cluster: 'local', or a scheduler's address."),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pancyte.corpus.structure import Group
-from pancyte.errors import InputError, IntegrityError, MissingError
+from pancyte.errors import InputError, IntegrityError, MissingError, PancyteError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -42,6 +42,8 @@ def read_errors(path: Path) -> Iterator[None]:
             warnings.simplefilter("ignore", anndata.OldFormatWarning)
             warnings.filterwarnings("ignore", message="Support for Awkward Arrays")
             yield
+    except PancyteError:
+        raise
     except ImportError as error:
         package = "awkward" if "awkward" in str(error) else error.name
         raise MissingError(

@@ -142,7 +142,7 @@ def _levels(obs: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, int]:
 
 def _would(adata: AnnData, found: Located, genomes: list[str]) -> str:
     if len(genomes) > 1:
-        return f"stop and ask for the genes of one reference: {' or '.join(genomes)}"
+        return f"stop and ask for one reference's genes: --genome {' or --genome '.join(genomes)}"
     try:
         return f"read the counts in {require_counts(adata, found)}"
     except InputError as error:

@@ -186,7 +186,8 @@ def check_overlap(
     if len(genomes := genomes_of(cells.features.index)) > 1:
         raise InputError(
             f"{cells.name} has genes of several references: {', '.join(genomes)}.",
-            fix=f"Choose one: adata[:, adata.var_names.str.startswith('{genomes[0]}_')].",
+            fix=f"Read the file with genome={genomes[0]!r} (--genome {genomes[0]}), or take "
+            f"adata[:, adata.var_names.str.startswith('{genomes[0]}_')].",
         )
     overlap = measure_overlap(match, cells)
     if match.naming == THROUGH_TABLE and overlap.fraction >= REFUSE_BELOW:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 ISOLATED = True
+SMALLER = "Read some of its cells (anndata.read_h5ad(path, backed='r')) or use more memory."
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -26,8 +27,15 @@ def recognises(path: Path, head: bytes) -> bool:
     return SIGNATURE in head
 
 
-def check(path: Path) -> Checked:
+def check(path: Path, *, streamed: bool = False) -> Checked:
     """Check an HDF5 file's layout, sizes and inner consistency, and read all of it once.
+
+    Parameters
+    ----------
+    path
+        The file.
+    streamed
+        Cells will be read some at a time: only its genes have to fit in memory.
 
     Raises
     ------
@@ -50,7 +58,9 @@ def check(path: Path) -> Checked:
         found = layout(path, handle)
         store = handle[found.part] if found.part else handle
         items = list(arrays(store))
-        _check_budget(path, items, in_pieces=found.kind == "loom")
+        _check_sizes(path, items)
+        kept = [item for item in items if _kept(item, found.kind, streamed=streamed)]
+        require_memory(path, sum(item.nbytes for item in kept), fix=SMALLER)
         if found.kind == "loom":
             loom.check_layout(handle)
         elif found.kind.startswith("10x"):
@@ -64,11 +74,11 @@ def check(path: Path) -> Checked:
 
 def read(path: Path, checked: Checked) -> AnnData:
     """Read a file that `check` found sound."""
-    if checked.kind.startswith("10x"):
-        return tenx.read_h5(path, checked.kind)
-    if checked.kind == "loom":
-        return loom.read_loom(path)
     with anndata_store.read_errors(path):
+        if checked.kind.startswith("10x"):
+            return tenx.read_h5(path, checked.kind, checked.part)
+        if checked.kind == "loom":
+            return loom.read_loom(path)
         if checked.part:
             with h5py.File(path, "r") as handle:
                 return anndata_store.read_part(handle, checked.part)
@@ -134,18 +144,18 @@ def _refuse_outside(path: Path, handle: h5py.File) -> None:
         )
 
 
-def _check_budget(path: Path, items: list[h5py.Dataset], *, in_pieces: bool) -> None:
-    """Refuse sizes that the file cannot hold, or this machine cannot."""
-    sized = [item for item in items if item.shape]
-    for item in sized:
-        if implausible(item.nbytes, item.id.get_storage_size()):
+def _check_sizes(path: Path, items: list[h5py.Dataset]) -> None:
+    """Refuse sizes that the file cannot hold."""
+    for item in items:
+        if item.shape and implausible(item.nbytes, item.id.get_storage_size()):
             size = path.stat().st_size
             raise ContradictionError(
                 item, f"declares {gib(item.nbytes)}, in a file of {size:,} bytes"
             )
-    unpacked = sum(item.nbytes for item in sized if not (in_pieces and item.ndim == 2))
-    require_memory(
-        path,
-        unpacked,
-        fix="Read some of its cells (anndata.read_h5ad(path, backed='r')) or use more memory.",
-    )
+
+
+def _kept(item: h5py.Dataset, kind: str, *, streamed: bool) -> bool:
+    """Say whether an array will be in memory as a whole; a loom's matrices become sparse."""
+    if streamed:
+        return bool(item.shape) and item.name.startswith(("/var/", "/raw/var/"))
+    return bool(item.shape) and not (kind == "loom" and item.ndim == 2)

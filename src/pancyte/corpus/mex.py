@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
-from scipy import io
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
 from pancyte.corpus.budget import MAX_RATIO, require_memory
 from pancyte.corpus.formats import Checked
@@ -23,13 +25,21 @@ from pancyte.corpus.tenx import assemble
 from pancyte.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from anndata import AnnData
 
-# text in, text out: nothing here follows pointers
+    Stream = BufferedReader | gzip.GzipFile
+
+# text in, text out: nothing here follows pointers; scipy's mmread does, and crashes on some damage
 ISOLATED = False
 BANNER = b"%%MatrixMarket"
-# "1 1 1" and a line end
-SHORTEST_ENTRY = 6
+# what an entry says beside its row and column, by the banner's word for it
+_VALUES: dict[str, list[type]] = {"integer": [np.int64], "real": [np.float64], "pattern": []}
+# "1 1 1" and a line end, or "1 1"
+SHORTEST_ENTRY = 4
+LONGEST_LINE = 1 << 16
+BLOCK = 1 << 21
 # headings of Parse's tables and of GEO's, beside the words for cells and genes
 _OTHER_HEADINGS = ("bcwell", "ensemblid")
 _MATRIX = re.compile(r"\.mtx(\.gz)?$")
@@ -44,12 +54,12 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def check(path: Path) -> Checked:
-    """Find the one matrix meant.
+    """Find the one matrix meant, and the tables that belong to it.
 
     Raises
     ------
     InputError
-        If there are several.
+        If there are several matrices, or a table is missing.
     """
     found = [path] if path.is_file() else _matrices(path)
     if len(found) > 1:
@@ -58,7 +68,8 @@ def check(path: Path) -> Checked:
             f"{path} holds {len(found)} matrices ({names}).",
             fix=f"Give the one to read: {found[0]}.",
         )
-    return Checked("10x folder", str(found[0]))
+    names = ", ".join(file.name for file in (found[0], *_tables(found[0])))
+    return Checked("10x folder", str(found[0]), (f"Used {names} of {found[0].parent}.",))
 
 
 def read(path: Path, checked: Checked) -> AnnData:
@@ -75,8 +86,8 @@ def read(path: Path, checked: Checked) -> AnnData:
         If one of them is damaged.
     """
     matrix = Path(checked.part)
-    genes = _table(_companion(matrix, _GENES, "features.tsv or genes.tsv"), GENE_WORDS)
-    cells = _table(_companion(matrix, _CELLS, "barcodes.tsv"), CELL_WORDS)
+    features, barcodes = _tables(matrix)
+    genes, cells = _table(features, GENE_WORDS), _table(barcodes, CELL_WORDS)
     counts = _counts(matrix, len(genes), len(cells))
     columns = ["id", "name", "feature_types", *map(str, range(3, genes.shape[1]))]
     if "genome" in genes.columns:
@@ -92,6 +103,14 @@ def _matrices(folder: Path) -> list[Path]:
         if found:
             return found
     return []
+
+
+def _tables(matrix: Path) -> tuple[Path, Path]:
+    """Find the tables of genes and of cells."""
+    return (
+        _companion(matrix, _GENES, "features.tsv or genes.tsv"),
+        _companion(matrix, _CELLS, "barcodes.tsv"),
+    )
 
 
 def _companion(matrix: Path, pattern: re.Pattern[str], wanted: str) -> Path:
@@ -125,7 +144,7 @@ def _table(path: Path, words: tuple[str, ...]) -> pd.DataFrame:
         table = pd.read_csv(path, sep=separator, header=None, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
         return pd.DataFrame({0: pd.Series(dtype=str)})
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         raise IntegrityError(f"{path} cannot be read: {error}.", fix="Copy it again.") from None
     headed = any(plain(word) in (*words, *_OTHER_HEADINGS) for word in table.iloc[0])
     return table.iloc[1:].set_axis(table.iloc[0], axis=1) if headed else table
@@ -134,20 +153,79 @@ def _table(path: Path, words: tuple[str, ...]) -> pd.DataFrame:
 def _counts(path: Path, genes: int, cells: int) -> csr_matrix:
     """Read counts as cells × genes, whichever way they are stored."""
     try:
-        rows, columns, stored, *_ = io.mminfo(path)
-        room = path.stat().st_size * (MAX_RATIO if path.suffix == ".gz" else 1)
-        if SHORTEST_ENTRY * stored > room:
-            raise ValueError(f"it declares {stored:,} entries, more than the file can hold")
-        if (rows, columns) not in ((genes, cells), (cells, genes)):
-            raise InputError(
-                f"{path} is {rows:,} × {columns:,}, but there are {genes:,} genes and "
-                f"{cells:,} barcodes beside it.",
-                fix="Use the files of one and the same run.",
-            )
-        require_memory(path, 20 * stored, fix="Write it as an h5ad on a larger machine.")
-        matrix = csc_matrix(io.mmread(path))
-    except (ValueError, EOFError, OSError, OverflowError, gzip.BadGzipFile) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            field = _field(path, stream)
+            rows, columns, stored = _sizes(stream)
+            room = path.stat().st_size * (MAX_RATIO if path.suffix == ".gz" else 1)
+            if stored < 0 or SHORTEST_ENTRY * stored > room:
+                raise ValueError(f"it declares {stored:,} entries, more than the file can hold")
+            if (rows, columns) not in ((genes, cells), (cells, genes)):
+                raise InputError(
+                    f"{path} is {rows:,} × {columns:,}, but there are {genes:,} genes and "
+                    f"{cells:,} barcodes beside it.",
+                    fix="Use the files of one and the same run.",
+                )
+            require_memory(path, 32 * stored, fix="Write it as an h5ad on a larger machine.")
+            found = list(_entries(stream, field, (rows, columns), stored))
+    except (ValueError, EOFError, OSError, OverflowError, zlib.error) as error:
         raise IntegrityError(
-            f"{path} is damaged: {error}.", fix="Copy or download it again."
+            f"{path} is damaged: {str(error).strip()}.", fix="Copy or download it again."
         ) from None
-    return csr_matrix(matrix.T if (rows, columns) == (genes, cells) else matrix)
+    row, column, values = map(np.concatenate, zip(*found, strict=True))
+    places = (column, row) if (rows, columns) == (genes, cells) else (row, column)
+    return csr_matrix((values, places), shape=(cells, genes))
+
+
+def _field(path: Path, stream: Stream) -> str:
+    """Read the banner: what kind of values the entries have."""
+    _, _, layout, field, symmetry = stream.readline(LONGEST_LINE).decode().lower().split()
+    if layout != "coordinate" or field not in _VALUES or symmetry != "general":
+        raise InputError(
+            f"{path} is a Matrix Market file of the kind {layout} {field} {symmetry}.",
+            fix="Write it as coordinate integer general, e.g. with scipy.io.mmwrite.",
+        )
+    return field
+
+
+def _sizes(stream: Stream) -> list[int]:
+    """Read how many rows, columns and entries there are, after comments."""
+    line = b"%"
+    while line.startswith(b"%") or line.isspace():
+        line = stream.readline(LONGEST_LINE)
+    sizes = [int(word) for word in line.split()]
+    if len(sizes) != 3:
+        raise ValueError("it does not say how many rows, columns and entries it has")
+    return sizes
+
+
+def _entries(
+    stream: Stream, field: str, shape: tuple[int, int], stored: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Read rows, columns (both from 0) and values, a block at a time."""
+    if not stored:
+        yield np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64)
+        return
+    types = dict(enumerate([np.int64, np.int64, *_VALUES[field]]))
+    total = 0
+    with pd.read_csv(stream, sep=r"\s+", header=None, dtype=types, chunksize=BLOCK) as blocks:
+        for block in blocks:
+            total += len(block)
+            if total > stored:
+                break
+            if block.shape[1] != len(types):
+                raise ValueError(f"its entries have {block.shape[1]} numbers, not {len(types)}")
+            row, column = (_places(block[axis], axis, shape[axis]) for axis in (0, 1))
+            values = block[2].to_numpy() if 2 in types else np.ones(len(block), np.int64)
+            yield row, column, values
+    if total != stored:
+        more = "more" if total > stored else f"only {total:,}"
+        raise ValueError(f"it declares {stored:,} entries and has {more}")
+
+
+def _places(numbers: pd.Series, axis: int, size: int) -> np.ndarray:
+    """Turn numbers of rows or columns, from 1, into places, from 0."""
+    low, high = numbers.min(), numbers.max()
+    if low < 1 or high > size:
+        wrong, name = low if low < 1 else high, ("row", "column")[axis]
+        raise ValueError(f"an entry is in {name} {wrong:,} of {size:,}")
+    return (numbers.to_numpy() - 1).astype(np.int32)

@@ -1,7 +1,7 @@
 """Look into a file before it is trusted, in a process whose crash harms nobody.
 
-``python -m pancyte.corpus.probe FILE`` prints one JSON object: what the format's `check` found, or
-the name of an error with what is wrong and how to fix it.
+``python -m pancyte.corpus.probe FILE [--streamed]`` prints one JSON object: what the format's
+`check` found, or the name of an error with what is wrong and how to fix it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pancyte.corpus import hdf5
 from pancyte.corpus.budget import machine_memory
 from pancyte.corpus.formats import format_of
 from pancyte.corpus.structure import ContradictionError
@@ -22,10 +23,11 @@ from pancyte.errors import PancyteError
 AGAIN = "Copy or download the file again."
 
 
-def report(path: Path) -> dict[str, Any]:
-    """Return what `check` found, errors included, as plain fields."""
+def report(path: Path, *, streamed: bool = False) -> dict[str, Any]:
+    """Return what `check` found, errors included, as plain fields; only HDF5 is streamed."""
     try:
-        return asdict(format_of(path).check(path))
+        form = format_of(path)
+        return asdict(hdf5.check(path, streamed=True) if streamed else form.check(path))
     except PancyteError as error:
         return _failure(type(error).__name__, error.what, error.fix)
     except ContradictionError as found:
@@ -59,4 +61,4 @@ def cap_memory() -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     cap_memory()
-    print(json.dumps(report(Path(sys.argv[1]))))
+    print(json.dumps(report(Path(sys.argv[1]), streamed="--streamed" in sys.argv[2:])))

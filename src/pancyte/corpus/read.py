@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from pancyte.corpus.anndata_store import read_errors, read_whole
 from pancyte.corpus.checks import batch_columns, inspect, require_cells, require_upright
 from pancyte.corpus.counts import locate, matrix_at
 from pancyte.corpus.formats import format_of
+from pancyte.corpus.genome import of_genome
 from pancyte.corpus.notices import tell
 from pancyte.corpus.orientation import EITHER, genes_are_rows, transposed
 from pancyte.corpus.worker import checked_apart
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 GENES = "Gene Expression"
 
 
-def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> AnnData:
+def read(
+    path: str | Path, *, transpose: bool = False, genome: str | None = None, quiet: bool = False
+) -> AnnData:
     """Read single-cell data of any common format, and say what it is.
 
     What a file is, is told by its content. Where a library follows the file's own pointers (HDF5,
@@ -40,6 +44,9 @@ def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> A
         object or a matrix (``pancyte[rds]``); a SOMA experiment (``pancyte[soma]``).
     transpose
         The file has genes as rows. Tables whose names show it are transposed without this.
+    genome
+        Of a run on several reference genomes, keep the genes of this one, e.g. ``"GRCh38"``;
+        its prefix is stripped from their names.
     quiet
         Do not print what was found.
 
@@ -62,29 +69,36 @@ def read(path: str | Path, *, transpose: bool = False, quiet: bool = False) -> A
     ResourceError
         If it does not fit in memory.
     """
-    adata, notices = settled(Path(path), transpose=transpose)
+    adata, notices = settled(Path(path), transpose=transpose, genome=genome)
     if not quiet:
         found = inspect(adata)
         tell(found.line(), *notices, *found.notices)
     return adata
 
 
-def settled(path: Path, *, transpose: bool = False) -> tuple[AnnData, list[str]]:
+def settled(
+    path: Path, *, transpose: bool = False, genome: str | None = None
+) -> tuple[AnnData, list[str]]:
     """Read a file as `read` does, and return what was done to it rather than print it."""
-    adata, notices = _upright(path, transpose)
-    require_upright(adata)
-    adata, done = _settle(adata)
+    with _repeated_names():
+        adata, notices = _upright(path, transpose, genome)
+        require_upright(adata)
+        adata, done = _settle(adata)
+        if genome is not None:
+            adata, kept = of_genome(adata, genome)
+            done.append(kept)
     return adata, notices + done
 
 
-def _upright(path: Path, transpose: bool) -> tuple[AnnData, list[str]]:
+def _upright(path: Path, transpose: bool, genome: str | None) -> tuple[AnnData, list[str]]:
     """Read a file with cells as rows, and say what was done for that."""
     require_readable(path)
     form = format_of(path)
     checked = checked_apart(path) if form.ISOLATED else form.check(path)
+    if genome is not None and checked.kind == "10x v2":
+        checked = replace(checked, part=genome)
     notices = list(checked.notices)
-    with _repeated_names():
-        adata = form.read(path, checked)
+    adata = form.read(path, checked)
     require_cells(adata)
     if not transpose and checked.kind in EITHER and genes_are_rows(path, adata):
         transpose = True
@@ -103,15 +117,22 @@ def require_readable(path: Path) -> None:
         raise errors.InputError(f"{path} may not be read by you.", fix="Change its permissions.")
 
 
-def probed(path: Path) -> str:
+def probed(path: Path, *, streamed: bool = False) -> str:
     """Have a file checked by another process without reading it, and return its kind.
+
+    Parameters
+    ----------
+    path
+        The file.
+    streamed
+        It is HDF5 whose cells will be read some at a time, so it may be larger than memory.
 
     Raises
     ------
     PancyteError
         What is wrong with it.
     """
-    return checked_apart(path).kind
+    return checked_apart(path, streamed=streamed).kind
 
 
 def load_h5ad(path: Path) -> AnnData:

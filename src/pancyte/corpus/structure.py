@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-BLOCK = 1 << 22
+# bytes read at a time; a text of no fixed length takes about TEXT bytes in memory
+BLOCK = 1 << 25
+TEXT = 128
 SPARSE = {"csr_matrix": 0, "csc_matrix": 1}
 
 
@@ -80,7 +82,8 @@ def blocks(array: Array) -> Iterator[np.ndarray]:
         return
     width = max(1, int(np.prod(array.shape[1:], dtype=np.int64)))
     chunk = array.chunks[0] if array.chunks else 1
-    step = max(1, BLOCK // width // chunk) * chunk
+    size = TEXT if array.dtype.kind in "OT" else max(1, array.dtype.itemsize)
+    step = max(1, BLOCK // (width * size) // chunk) * chunk
     for start in range(0, array.shape[0], step):
         yield array[start : start + step]
 
@@ -213,6 +216,8 @@ def check_sparse(group: Group, *, major: int, minor: int) -> None:
     data, indices, pointers = (group[part] for part in ("data", "indices", "indptr"))
     if indices.dtype.kind not in "iu" or pointers.dtype.kind not in "iu":
         raise ContradictionError(group, "has indices that are not whole numbers")
+    if data.dtype.kind not in "iufb":
+        raise ContradictionError(data, f"holds {data.dtype}, not numbers")
     stored = length(data)
     if stored != length(indices):
         raise ContradictionError(group, f"has {stored:,} values but {length(indices):,} indices")
@@ -220,17 +225,24 @@ def check_sparse(group: Group, *, major: int, minor: int) -> None:
         raise ContradictionError(
             pointers, f"has {length(pointers):,} entries where {major + 1:,} are needed"
         )
-    offsets = pointers[:].astype(np.int64)
-    if offsets[0] != 0 or offsets[-1] != stored:
-        raise ContradictionError(
-            pointers, f"runs from {offsets[0]:,} to {offsets[-1]:,}, not to {stored:,}"
-        )
-    falls = np.diff(offsets) < 0
-    if falls.any():
-        raise ContradictionError(pointers, f"falls at entry {int(np.argmax(falls)) + 1:,}")
+    _check_pointers(pointers, stored)
     for block in blocks(indices):
         if block.size and (block.min() < 0 or block.max() >= minor):
             worst = block.min() if block.min() < 0 else block.max()
             raise ContradictionError(
                 indices, f"points at {int(worst):,}, outside 0 … {minor - 1:,}"
             )
+
+
+def _check_pointers(pointers: Array, stored: int) -> None:
+    """Check that row pointers run from 0 to `stored` and never fall."""
+    first, last = int(pointers[0]), int(pointers[-1])
+    if first != 0 or last != stored:
+        raise ContradictionError(pointers, f"runs from {first:,} to {last:,}, not to {stored:,}")
+    seen, before = 0, 0
+    for block in blocks(pointers):
+        offsets = np.concatenate([[before], block.astype(np.int64)])
+        falls = np.diff(offsets) < 0
+        if falls.any():
+            raise ContradictionError(pointers, f"falls at entry {seen + int(np.argmax(falls)):,}")
+        seen, before = seen + len(block), offsets[-1]

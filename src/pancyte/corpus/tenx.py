@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from pancyte.corpus.structure import ContradictionError, check_sparse
+from pancyte.corpus.structure import ContradictionError, blocks, check_sparse
 from pancyte.errors import InputError
 
 # pandas and scipy are imported where they are used: the process that checks needs neither
@@ -39,51 +39,78 @@ def check_layout(handle: h5py.File, kind: str) -> None:
         group = handle[name]
         genes, cells = map(int, group["shape"][:])
         check_sparse(group, major=cells, minor=genes)
-        names = ("genes", "gene_names") if kind == "10x v2" else ("features/id", "features/name")
-        for part, needed in ((names[0], genes), (names[1], genes), ("barcodes", cells)):
-            if (found := len(group[part])) != needed:
-                raise ContradictionError(group[part], f"has {found:,} entries, not {needed:,}")
+        _check_text(group["barcodes"], cells)
+        for part in _columns(group, kind).values():
+            _check_text(part, genes)
 
 
-def read_h5(path: Path, kind: str) -> AnnData:
+def _columns(group: h5py.Group, kind: str) -> dict[str, h5py.Dataset]:
+    """Find the columns of the table of features, by the names that `assemble` knows."""
+    if kind == "10x v2":
+        return {"id": group["genes"], "name": group["gene_names"]}
+    features = group["features"]
+    found = {"id": features["id"], "name": features["name"]}
+    if "feature_type" in features:
+        found["feature_types"] = features["feature_type"]
+    return found
+
+
+def _check_text(item: h5py.Dataset, needed: int) -> None:
+    """Check that a column is text, all of it readable, with as many entries as needed."""
+    if h5py.check_string_dtype(item.dtype) is None:
+        raise ContradictionError(item, f"holds {item.dtype}, not text")
+    if item.shape != (needed,):
+        raise ContradictionError(item, f"has shape {item.shape} for {needed:,} entries")
+    for block in blocks(item):
+        try:
+            b"\n".join(block.tolist()).decode()
+        except UnicodeDecodeError:
+            raise ContradictionError(item, "holds text that is not UTF-8") from None
+
+
+def read_h5(path: Path, kind: str, genome: str = "") -> AnnData:
     """Read a 10x h5 that was checked.
+
+    Parameters
+    ----------
+    path, kind
+        The file, and which version of the layout it has.
+    genome
+        Which reference to read, if a version 2 file holds several.
 
     Raises
     ------
     InputError
-        If it holds several references, each with cells of its own.
+        If it holds several references, each with cells of its own, and not the one asked for.
     """
     import pandas as pd
     from scipy.sparse import csr_matrix
 
     with h5py.File(path, "r") as handle:
-        if kind == "10x v3":
-            group = handle["matrix"]
-            parts = {"id": "id", "name": "name", "feature_type": "feature_types"}
-            table = {
-                column: group[f"features/{name}"]
-                for name, column in parts.items()
-                if name in group["features"]
-            }
-        else:
-            if len(found := genomes(handle)) > 1:
-                raise InputError(
-                    f"{path} holds cells of {len(found)} references: {', '.join(found)}.",
-                    fix=f"Choose one: scanpy.read_10x_h5(path, genome={found[0]!r}).write_h5ad(…).",
-                )
-            group = handle[found[0]]
-            table = {"id": group["genes"], "name": group["gene_names"]}
-        columns = {name: item.asstr()[:] for name, item in table.items()}
-        shape = tuple(group["shape"][:])
+        groups = ["matrix"] if kind == "10x v3" else genomes(handle)
+        if genome not in groups and len(groups) > 1:
+            raise InputError(
+                f"{path} holds cells of {len(groups)} references: {', '.join(groups)}.",
+                fix=f"Choose one: genome={groups[0]!r} (--genome {groups[0]}).",
+            )
+        chosen = genome if genome in groups else groups[0]
+        group = handle[chosen]
+        columns = {name: item.asstr("utf-8")[:] for name, item in _columns(group, kind).items()}
+        genes, cells = map(int, group["shape"][:])
         packed = (group["data"][:], group["indices"][:], group["indptr"][:])
-        barcodes = group["barcodes"].asstr()[:]
+        barcodes = group["barcodes"].asstr("utf-8")[:]
     # 10x stores cells as columns; the same arrays read as rows are the transpose
-    counts = csr_matrix(packed, shape=shape[::-1])
-    return assemble(counts, pd.DataFrame(columns), barcodes)
+    counts = csr_matrix(packed, shape=(cells, genes))
+    table = pd.DataFrame(columns)
+    if kind == "10x v2":
+        table["genome"] = chosen
+    return assemble(counts, table, barcodes)
 
 
 def assemble(counts: csr_matrix, table: pd.DataFrame, barcodes: np.ndarray) -> AnnData:
-    """Put counts, a 10x table of features (``id``, ``name``, ``feature_types``) and cells together.
+    """Put counts, a 10x table of features and cells together.
+
+    The table has a column ``id`` and perhaps ``name``, ``feature_types`` and ``genome``.
 
     Returns
     -------
@@ -99,6 +126,7 @@ def assemble(counts: csr_matrix, table: pd.DataFrame, barcodes: np.ndarray) -> A
     if "name" in table:
         ensembl = naming_of(table["id"]) == "ensembl"
         var["ensembl_id" if ensembl else "gene_ids"] = table["id"].to_numpy()
-    if "feature_types" in table:
-        var["feature_types"] = table["feature_types"].to_numpy()
+    for column in ("feature_types", "genome"):
+        if column in table:
+            var[column] = table[column].to_numpy()
     return AnnData(counts, obs=pd.DataFrame(index=pd.Index(barcodes)), var=var)

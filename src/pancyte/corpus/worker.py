@@ -15,22 +15,31 @@ from pancyte.corpus.formats import Checked
 # zeros away and is slow to unpack, gives 1 MB a second on a busy machine
 PATIENCE = 9
 SLOWEST = 1e6
+STREAMED = "--streamed"
 AGAIN = "Copy or download the file again."
 # by SIGKILL, which is how Linux takes back memory
 KILLED = -9
 
 
-def checked_apart(path: Path) -> Checked:
+def checked_apart(path: Path, *, streamed: bool = False) -> Checked:
     """Have another process run the `check` of a file's format.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    streamed
+        It is HDF5 whose cells will be read some at a time, so it may be larger than memory.
 
     Raises
     ------
     PancyteError
         What the other process found wrong, or that it crashed, hung or ran out of memory.
     """
+    flags = [STREAMED] if streamed else []
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "pancyte.corpus.probe", str(path)],
+            [sys.executable, "-P", "-m", "pancyte.corpus.probe", str(path), *flags],
             capture_output=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             timeout=PATIENCE + _size(path) / SLOWEST,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pancyte import registry
+from pancyte.corpus.budget import require_memory
 from pancyte.corpus.canonical import species_among
 from pancyte.corpus.cells import context_of, to_cells
 from pancyte.corpus.counts import canonical, locate, require_counts
@@ -76,7 +77,7 @@ def rows_of(source: str | Path | Cells, *, layer: str | None = None) -> Rows:
     path = Path(source)
     if str(source) in registry.names("datasets") and not path.exists():
         return _in_memory(to_cells(load_dataset(str(source)), layer=layer, name=str(source)))
-    if path.is_file() and h5py.is_hdf5(path) and probed(path) == "h5ad":
+    if path.is_file() and h5py.is_hdf5(path) and probed(path, streamed=True) == "h5ad":
         streamed = _streamed(path, layer)
         if streamed is not None:
             return streamed
@@ -178,9 +179,23 @@ def _by_cell(item: Any) -> bool:
 
 
 def _slab(item: Any, start: int, stop: int) -> Any:
-    from anndata.io import sparse_dataset
+    """Read some rows of a matrix, and of its row pointers only theirs."""
+    from scipy.sparse import csr_matrix
 
-    return item[start:stop] if isinstance(item, h5py.Dataset) else sparse_dataset(item)[start:stop]
+    place = f"{item.file.filename}, cells {start:,} to {stop:,},"
+    fix = "Use more memory, or a file with fewer counts a cell."
+    if isinstance(item, h5py.Dataset):
+        rows = min(stop, item.shape[0]) - start
+        require_memory(place, rows * item.shape[1] * item.dtype.itemsize, fix=fix)
+        return item[start:stop]
+    offsets = item["indptr"][start : stop + 1].astype(np.int64)
+    stored = slice(offsets[0], offsets[-1])
+    size = item["data"].dtype.itemsize + item["indices"].dtype.itemsize
+    require_memory(place, int(offsets[-1] - offsets[0]) * size, fix=fix)
+    return csr_matrix(
+        (item["data"][stored], item["indices"][stored], offsets - offsets[0]),
+        shape=(len(offsets) - 1, int(item.attrs["shape"][1])),
+    )
 
 
 def _head(handle: h5py.File, items: dict[str, Any], cells: int) -> AnnData:

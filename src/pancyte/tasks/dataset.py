@@ -7,8 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from pancyte.corpus.cells import column
+from pancyte.corpus.checks import require_batches
 
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
@@ -51,10 +53,11 @@ class Dataset:
     title: str = ""
 
     def __post_init__(self) -> None:
-        for cells in (self.cells, self.asked):
-            for key in (self.label_key, self.batch_key):
-                if key is not None:
-                    column(cells, key)
+        parts = [self.cells] if self.query is None else [self.cells, self.query]
+        for cells in parts:
+            column(cells, self.label_key)
+        if self.batch_key is not None:
+            require_batches(pd.concat([cells.obs for cells in parts]), self.batch_key)
         if self.split_by is not None:
             column(self.cells, self.split_by)
 
