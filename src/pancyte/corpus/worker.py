@@ -13,7 +13,7 @@ from pancyte.corpus.formats import Checked
 
 # Starting takes a second or two; after that even a table of 20,000 columns in Parquet, which packs
 # zeros away and is slow to unpack, gives 1 MB a second on a busy machine
-PATIENCE = 9
+PATIENCE = 6
 SLOWEST = 1e6
 STREAMED = "--streamed"
 AGAIN = "Copy or download the file again."

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from pancyte._settings import settings
 from pancyte.errors import MissingError
-from pancyte.tokenizers.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +19,15 @@ def installed() -> list[Path]:
 
 
 def known_genes(folder: str | Path) -> tuple[str, pd.DataFrame, str]:
-    """Return a model's name, its features and its species; torch stays out of this.
+    """Return a model's name, its features and its species.
 
     Raises
     ------
     MissingError
         If it is not a model folder.
     """
+    from pancyte.tokenizers.vocabulary import Vocabulary
+
     folder = Path(folder)
     try:
         card = json.loads((folder / "config.json").read_text("utf-8"))["card"]

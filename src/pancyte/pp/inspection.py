@@ -51,13 +51,15 @@ def check(
 def _coverage(
     adata: AnnData, models: Sequence[str | Path] | None, counted: bool
 ) -> tuple[Coverage, ...]:
-    from pancyte.corpus.cells import any_cells
-    from pancyte.corpus.genes import coverage
     from pancyte.models.installed import installed, known_genes
 
     folders = installed() if models is None else models
     if not folders:
         return ()
+    # these need torch, which takes two seconds
+    from pancyte.corpus.cells import any_cells
+    from pancyte.corpus.genes import coverage
+
     cells = any_cells(adata)
     fits = [coverage(cells, *known_genes(folder)) for folder in folders]
     return tuple(fits if counted else (replace(fit, counts=None) for fit in fits))

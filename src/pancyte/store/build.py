@@ -46,6 +46,8 @@ class Entry(Strict):
         What the corpus calls it; the file's name if not given.
     layer
         Where its counts are; found and verified if not given.
+    transpose, genome
+        As in `pancyte.read`.
     species, assay, tissue
         Where the data do not say, or say wrongly.
     licence, citation
@@ -55,6 +57,8 @@ class Entry(Strict):
     source: str
     name: str = ""
     layer: str | None = None
+    transpose: bool = False
+    genome: str | None = None
     species: str = ""
     assay: str = ""
     tissue: str = ""
@@ -224,7 +228,7 @@ def _stage(work: tuple[Path, Entry, str, str]) -> dict[str, Any]:
         with suppress(IntegrityError):
             if (there := open_part(path).about)["source_sha256"] == digest:
                 return there
-    rows = rows_of(entry.source, layer=entry.layer)
+    rows = rows_of(entry.source, layer=entry.layer, transpose=entry.transpose, genome=entry.genome)
     species = entry.species or rows.species
     table, columns = canonical(rows.features, species)
     given = {name: value for name in ("assay", "tissue") if (value := getattr(entry, name))}
@@ -342,7 +346,8 @@ def _declared(entry: Entry, field: str) -> str:
 def _digest(entry: Entry) -> str:
     """Hash a source's bytes and how it is to be read; ``""`` if there is no such source."""
     path = Path(entry.source)
-    whole = hashlib.sha256(f"{entry.layer}\n{entry.species}\n".encode())
+    reading = entry.layer, entry.transpose, entry.genome, entry.species
+    whole = hashlib.sha256(repr(reading).encode())
     if path.is_dir():
         for item in sorted(path.rglob("*")):
             if item.is_file():

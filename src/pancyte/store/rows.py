@@ -54,7 +54,13 @@ class Rows:
     slabs: Callable[[], Iterator[Cells]]
 
 
-def rows_of(source: str | Path | Cells, *, layer: str | None = None) -> Rows:
+def rows_of(
+    source: str | Path | Cells,
+    *,
+    layer: str | None = None,
+    transpose: bool = False,
+    genome: str | None = None,
+) -> Rows:
     """Open a file, a registered dataset or cells in memory, to be gone through once or often.
 
     An h5ad whose counts are stored by cell (CSR or dense) is streamed; any other file is read
@@ -66,6 +72,8 @@ def rows_of(source: str | Path | Cells, *, layer: str | None = None) -> Rows:
         A path, a dataset's name, or cells.
     layer
         Where the counts are; found and verified if not given.
+    transpose, genome
+        As in `pancyte.read`; with either the file is read as a whole.
 
     Raises
     ------
@@ -77,11 +85,12 @@ def rows_of(source: str | Path | Cells, *, layer: str | None = None) -> Rows:
     path = Path(source)
     if str(source) in registry.names("datasets") and not path.exists():
         return _in_memory(to_cells(load_dataset(str(source)), layer=layer, name=str(source)))
-    if path.is_file() and h5py.is_hdf5(path) and probed(path, streamed=True) == "h5ad":
+    plain = path.is_file() and not transpose and genome is None
+    if plain and h5py.is_hdf5(path) and probed(path, streamed=True) == "h5ad":
         streamed = _streamed(path, layer)
         if streamed is not None:
             return streamed
-    adata = read(path, quiet=True)
+    adata = read(path, transpose=transpose, genome=genome, quiet=True)
     return _in_memory(to_cells(adata, layer=layer, name=name_of(path)))
 
 
