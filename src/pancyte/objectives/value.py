@@ -1,0 +1,124 @@
+"""What the objectives that ask for values share: two heads, two likelihoods, the usual value."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from pancyte.objectives.gene_means import lines, mean_counts, mean_values
+from pancyte.objectives.likelihood import counts_of, guessed, scales_of, score
+from pancyte.objectives.objective import Objective, Target
+from pancyte.objectives.questions import answers, visible_mean
+from pancyte.shapes import Hidden, Tokens
+
+
+class ValueObjective(Objective):
+    """Ask how much there is of a gene, of its token, of its cell's vector, or of both.
+
+    The answer is a value, or a distribution of counts whose mean is proportional to the cell's
+    depth. Subclasses set `from_tokens`, define `corrupt`, and have `likelihood` in their `Config`.
+    """
+
+    value_kind = "continuous"
+    from_tokens: ClassVar[bool] = True
+    """Whether there are tokens of the genes asked about, so that there is a term `value`."""
+
+    def __init__(self, config: Any, *, width: int, features: int) -> None:
+        super().__init__(config, width=width, features=features)
+        numbers = guessed(config.likelihood)
+        if self.from_tokens:
+            self.norm = nn.LayerNorm(width)
+            self.mix = nn.Linear(width, width)
+            self.answer = nn.Linear(width, numbers)
+        self.question = nn.Linear(width, width)
+        self.usual = nn.Linear(width, numbers)
+        self.initialise(0)
+        self.register_buffer("gene_guess", torch.zeros(features, 1), persistent=False)
+        self.register_buffer("rival_guess", torch.zeros(0, 2), persistent=False)
+
+    @property
+    def from_cell(self) -> float:
+        """Weight of the term `cell`, in which the cell's vector and the gene alone answer."""
+        return self.config.from_cell
+
+    def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
+        """Mean squared error, or mean negative log-likelihood, of the answers."""
+        terms = {}
+        if self.from_tokens:
+            guess = self.answer(gelu(self.mix(self.norm(self.asked(hidden, target)))))
+            terms["value"] = score(self.config.likelihood, guess, target)
+        if self.from_cell:
+            genes = hidden.table[target["ids"].long()]
+            cells = self.cell_vectors(hidden, target)[target["cells"]]
+            usual = self.usual(genes)
+            known = (self.question(genes) * cells).sum(dim=1, keepdim=True) + usual[:, :1]
+            guess = torch.cat([known, usual[:, 1:]], dim=1)
+            terms["cell"] = self.from_cell * score(self.config.likelihood, guess, target)
+        return terms
+
+    def asked(self, hidden: Hidden, target: Target) -> Tensor:
+        """Return the vector that answers each question, (questions, width)."""
+        return hidden.tokens[target["positions"]]
+
+    def cell_vectors(self, hidden: Hidden, target: Target) -> Tensor:
+        """Average each cell's tokens except those asked about, (cells, width)."""
+        return visible_mean(hidden, target["positions"])
+
+    def fit_trivial(self, tokens: Tokens) -> None:
+        """Learn each gene's usual answer under one corruption of the training cells."""
+        _, target = self.corrupt(tokens, torch.Generator().manual_seed(0))
+        ids, values, scales = target["ids"].long(), target["values"], target.get("scales")
+        rival = torch.zeros(0, 2)
+        if self.config.likelihood == "mse":
+            usual = mean_values(ids, values, self.features)
+            if scales is not None:
+                rival = lines(ids, values, -scales.log(), self.features)
+        else:
+            counts = counts_of(values, target["scales"])
+            usual = mean_counts(ids, counts, 1 / target["scales"], self.features)
+            rival = mean_counts(ids, counts, torch.ones_like(counts), self.features)
+        device = self.usual.weight.device
+        self.gene_guess: Any = usual.to(device)
+        self.rival_guess: Any = rival.to(device)
+
+    def trivial_loss(self, target: Target) -> dict[str, Tensor]:
+        """Score the gene's usual answer: its mean value, or its mean count at the cell's depth."""
+        return self.terms(self._usual(self.gene_guess[target["ids"].long()], target))
+
+    def rivals(self, target: Target) -> dict[str, Tensor]:
+        """Score the gene's mean value at the cell's depth, or its mean count at any depth."""
+        if not len(self.rival_guess):
+            return {}
+        rival = self.rival_guess[target["ids"].long()]
+        if self.config.likelihood == "mse":
+            value = rival[:, 0] - rival[:, 1] * target["scales"].log()
+            error = self._usual(value.unsqueeze(1), target)
+            return {f"{term}_by_depth": loss for term, loss in self.terms(error).items()}
+        # scoring multiplies the mean by the cell's depth, which this rival does not know
+        mean = rival[:, 0] + target["scales"].log()
+        error = self._usual(torch.stack([mean, rival[:, 1]], dim=1), target)
+        return {f"{term}_at_any_depth": loss for term, loss in self.terms(error).items()}
+
+    def terms(self, error: Tensor) -> dict[str, Tensor]:
+        """Give one error the names and weights of all terms."""
+        tokens = {"value": error} if self.from_tokens else {}
+        return {**tokens, "cell": self.from_cell * error} if self.from_cell else tokens
+
+    def noted(self, whole: Tokens, positions: Tensor) -> Target:
+        """Note the answers at some positions.
+
+        Raises
+        ------
+        UsageError
+            If counts are needed and not known.
+        """
+        if self.config.likelihood != "mse":
+            scales_of(whole, f"The likelihood {self.config.likelihood!r}")
+        return answers(whole, positions)
+
+    def _usual(self, guess: Tensor, target: Target) -> Tensor:
+        # a gene's fitted dispersion leaves no excess of zeros to add
+        return score("mse" if self.config.likelihood == "mse" else "nb", guess, target)
