@@ -22,9 +22,9 @@ HIDDEN_VALUE = float("nan")
 """Value of a token whose value is withheld from the model."""
 
 COUNT_SCALE = "count scale"
-"""Key of `Tokens.context` for what a cell's counts were multiplied by: value = log1p(count · scale).
+"""Key of `Tokens.context` for what a cell's counts were multiplied by, to normalise its depth.
 
-It is there only where values are that, so it also says that counts can be had back.
+It is there only where values are log1p(count · scale), so that counts can be had back.
 """
 
 

@@ -7,8 +7,7 @@ from typing import Literal
 
 import torch
 
-from pancyte.objectives.objective import Target, choose
-from pancyte.objectives.questions import with_absent
+from pancyte.objectives.objective import Target
 from pancyte.objectives.value import ValueObjective
 from pancyte.shapes import HIDDEN_VALUE, Tokens
 
@@ -53,16 +52,6 @@ class MaskedValue(ValueObjective):
 
     def corrupt(self, tokens: Tokens, generator: torch.Generator) -> tuple[Tokens, Target]:
         """Hide a share of the values, and add unexpressed genes with hidden values."""
-        return self.hide(tokens, self.config.ratio, generator)
-
-    def hide(
-        self, tokens: Tokens, ratio: float, generator: torch.Generator
-    ) -> tuple[Tokens, Target]:
-        """Hide this share of each cell's values, beside those of unexpressed genes."""
-        asked = torch.zeros(len(tokens.ids), dtype=torch.bool)
-        asked[choose(tokens, ratio, generator)] = True
-        whole, asked = with_absent(
-            tokens, asked, share=self.config.absent, features=self.features, generator=generator
-        )
+        whole, asked = self.ask(tokens, self.config.ratio, generator)
         seen = replace(whole, values=whole.values.masked_fill(asked, HIDDEN_VALUE))
         return seen, self.noted(whole, asked.nonzero().squeeze(1))

@@ -58,7 +58,7 @@ class Objective(nn.Module, ABC):
         """Score the trivial predictor as `loss` scores the network, term by term."""
 
     def rivals(self, target: Target) -> dict[str, Tensor]:
-        """Score further simple predictors on the same questions, if any: ``{term_predictor: loss}``."""
+        """Score further simple predictors, if any, on the same questions: ``{term_name: loss}``."""
         return {}
 
     def initialise(self, seed: int) -> None:

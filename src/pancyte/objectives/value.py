@@ -10,8 +10,8 @@ from torch.nn.functional import gelu
 
 from pancyte.objectives.gene_means import lines, mean_counts, mean_values
 from pancyte.objectives.likelihood import counts_of, guessed, scales_of, score
-from pancyte.objectives.objective import Objective, Target
-from pancyte.objectives.questions import answers, visible_mean
+from pancyte.objectives.objective import Objective, Target, choose
+from pancyte.objectives.questions import answers, visible_mean, with_absent
 from pancyte.shapes import Hidden, Tokens
 
 
@@ -19,7 +19,8 @@ class ValueObjective(Objective):
     """Ask how much there is of a gene, of its token, of its cell's vector, or of both.
 
     The answer is a value, or a distribution of counts whose mean is proportional to the cell's
-    depth. Subclasses set `from_tokens`, define `corrupt`, and have `likelihood` in their `Config`.
+    depth. Subclasses set `from_tokens` and define `corrupt`; their `Config` has `likelihood` and
+    `absent`.
     """
 
     value_kind = "continuous"
@@ -43,6 +44,15 @@ class ValueObjective(Objective):
     def from_cell(self) -> float:
         """Weight of the term `cell`, in which the cell's vector and the gene alone answer."""
         return self.config.from_cell
+
+    def ask(
+        self, tokens: Tokens, ratio: float, generator: torch.Generator
+    ) -> tuple[Tokens, Tensor]:
+        """Choose this share of each cell's genes, and add unexpressed ones; as `with_absent`."""
+        asked = torch.zeros(len(tokens.ids), dtype=torch.bool)
+        asked[choose(tokens, ratio, generator)] = True
+        share, features = self.config.absent, self.features
+        return with_absent(tokens, asked, share=share, features=features, generator=generator)
 
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Mean squared error, or mean negative log-likelihood, of the answers."""
