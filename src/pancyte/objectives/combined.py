@@ -101,11 +101,14 @@ class Combined(Objective):
             terms |= self._weighted(label, part.trivial_loss(_own(target, label)))
         return terms
 
-    def rivals(self, target: Target) -> dict[str, Tensor]:
+    def rivals(self, seen: Tokens, target: Target) -> dict[str, Tensor]:
         """Every part's further predictors, with the part's weight."""
         terms: dict[str, Tensor] = {}
-        for label, part in self.parts.items():
-            terms |= self._weighted(label, part.rivals(_own(target, label)))
+        rows = torch.arange(len(seen), device=seen.ids.device)
+        copies = rows.split(target["cells"].tolist())
+        for (label, part), own in zip(self.parts.items(), copies, strict=True):
+            rivals = part.rivals(seen.select(own), _own(target, label))
+            terms |= self._weighted(label, rivals)
         return terms
 
     def initialise(self, seed: int) -> None:

@@ -87,9 +87,9 @@ class Denoise(ValueObjective):
         """Average each cell's tokens that have a read left, (cells, width)."""
         return visible_mean(hidden, target["withheld"])
 
-    def rivals(self, target: Target) -> dict[str, Tensor]:
+    def rivals(self, seen: Tokens, target: Target) -> dict[str, Tensor]:
         """Score also the thinned value as it stands."""
-        rivals = super().rivals(target)
+        rivals = super().rivals(seen, target)
         if self.config.likelihood == "mse":
             rivals["value_as_seen"] = mse_loss(target["shown"], target["values"])
         return rivals

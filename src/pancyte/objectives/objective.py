@@ -57,7 +57,7 @@ class Objective(nn.Module, ABC):
     def trivial_loss(self, target: Target) -> dict[str, Tensor]:
         """Score the trivial predictor as `loss` scores the network, term by term."""
 
-    def rivals(self, target: Target) -> dict[str, Tensor]:
+    def rivals(self, seen: Tokens, target: Target) -> dict[str, Tensor]:
         """Score further simple predictors, if any, on the same questions: ``{term_name: loss}``."""
         return {}
 

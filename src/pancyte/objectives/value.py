@@ -12,6 +12,7 @@ from pancyte.objectives.gene_means import lines, mean_counts, mean_values
 from pancyte.objectives.likelihood import counts_of, guessed, scales_of, score
 from pancyte.objectives.objective import Objective, Target, choose
 from pancyte.objectives.questions import answers, visible_mean, with_absent
+from pancyte.objectives.ridge import CELLS, Ridge
 from pancyte.shapes import Hidden, Tokens
 
 
@@ -38,7 +39,9 @@ class ValueObjective(Objective):
         self.usual = nn.Linear(width, numbers)
         self.initialise(0)
         self.register_buffer("gene_guess", torch.zeros(features, 1), persistent=False)
-        self.register_buffer("rival_guess", torch.zeros(0, 2), persistent=False)
+        self.any_depth: Tensor | None = None
+        self.by_depth: Tensor | None = None
+        self.ridge: Ridge | None = None
 
     @property
     def from_cell(self) -> float:
@@ -79,38 +82,44 @@ class ValueObjective(Objective):
 
     def fit_trivial(self, tokens: Tokens) -> None:
         """Learn each gene's usual answer under one corruption of the training cells."""
-        _, target = self.corrupt(tokens, torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        _, target = self.corrupt(tokens, generator)
         ids, values, scales = target["ids"].long(), target["values"], target.get("scales")
-        rival = torch.zeros(0, 2)
         if self.config.likelihood == "mse":
             usual = mean_values(ids, values, self.features)
             if scales is not None:
-                rival = lines(ids, values, -scales.log(), self.features)
+                self.by_depth = lines(ids, values, -scales.log(), self.features)
+            few = torch.randperm(len(tokens), generator=generator)[:CELLS].sort().values
+            self.ridge = Ridge.fit(*self.corrupt(tokens.select(few), generator), self.features)
         else:
             counts = counts_of(values, target["scales"])
             usual = mean_counts(ids, counts, 1 / target["scales"], self.features)
-            rival = mean_counts(ids, counts, torch.ones_like(counts), self.features)
-        device = self.usual.weight.device
-        self.gene_guess: Any = usual.to(device)
-        self.rival_guess: Any = rival.to(device)
+            self.any_depth = mean_counts(ids, counts, torch.ones_like(counts), self.features)
+        self.gene_guess: Any = usual.to(self.usual.weight.device)
 
     def trivial_loss(self, target: Target) -> dict[str, Tensor]:
         """Score the gene's usual answer: its mean value, or its mean count at the cell's depth."""
         return self.terms(self._usual(self.gene_guess[target["ids"].long()], target))
 
-    def rivals(self, target: Target) -> dict[str, Tensor]:
-        """Score the gene's mean value at the cell's depth, or its mean count at any depth."""
-        if not len(self.rival_guess):
-            return {}
-        rival = self.rival_guess[target["ids"].long()]
-        if self.config.likelihood == "mse":
-            value = rival[:, 0] - rival[:, 1] * target["scales"].log()
-            error = self._usual(value.unsqueeze(1), target)
-            return {f"{term}_by_depth": loss for term, loss in self.terms(error).items()}
-        # scoring multiplies the mean by the cell's depth, which this rival does not know
-        mean = rival[:, 0] + target["scales"].log()
-        error = self._usual(torch.stack([mean, rival[:, 1]], dim=1), target)
-        return {f"{term}_at_any_depth": loss for term, loss in self.terms(error).items()}
+    def rivals(self, seen: Tokens, target: Target) -> dict[str, Tensor]:
+        """Score the gene's mean at the cell's depth and ridge; or the mean count at any depth."""
+        guesses, ids = {}, target["ids"].long()
+        if self.any_depth is not None:
+            mean, dispersion = self.any_depth.to(ids.device)[ids].unbind(1)
+            # scoring multiplies the mean by the cell's depth, which this rival does not know
+            mean = mean + target["scales"].log()
+            guesses["at_any_depth"] = torch.stack([mean, dispersion], dim=1)
+        if self.by_depth is not None:
+            intercept, slope = self.by_depth.to(ids.device)[ids].unbind(1)
+            guesses["by_depth"] = (intercept - slope * target["scales"].log()).unsqueeze(1)
+        if self.ridge is not None:
+            known = self.ridge.guess(seen, target).unsqueeze(1)
+            guesses["by_ridge"] = torch.where(known.isnan(), self.gene_guess[ids], known)
+        return {
+            f"{term}_{name}": error
+            for name, guess in guesses.items()
+            for term, error in self.terms(self._usual(guess, target)).items()
+        }
 
     def terms(self, error: Tensor) -> dict[str, Tensor]:
         """Give one error the names and weights of all terms."""

@@ -112,7 +112,7 @@ def check_objective(name: str) -> None:
     objective.fit_trivial(tokens)
     terms, trivial = objective.loss(network(seen), target), objective.trivial_loss(target)
     assert terms.keys() == trivial.keys(), "the trivial predictor is scored on other terms"
-    rivals = objective.rivals(target)
+    rivals = objective.rivals(seen, target)
     assert not rivals.keys() & terms.keys(), "a rival has the name of a term"
     for key, value in [*terms.items(), *trivial.items(), *rivals.items()]:
         assert value.shape == () and value.isfinite(), f"{key} is {value}"  # noqa: PT018
