@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pancyte.objectives.likelihood import LOG_DISPERSION
+from pancyte.objectives.likelihood import negative_binomial
+
+LOG_DISPERSIONS = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0)
+"""Dispersions to choose from."""
 
 
 def mean_values(ids: Tensor, values: Tensor, features: int) -> Tensor:
@@ -34,25 +37,32 @@ def lines(ids: Tensor, values: Tensor, depths: Tensor, features: int) -> Tensor:
     return torch.stack([intercept, slope], dim=1).float()
 
 
-def mean_counts(ids: Tensor, counts: Tensor, exposure: Tensor, features: int) -> Tensor:
-    """Fit each gene's counts by a negative binomial whose mean is rate · exposure.
+def mean_counts(
+    ids: Tensor, counts: Tensor, depths: Tensor, features: int, powers: tuple[float, ...]
+) -> Tensor:
+    """Fit each gene's counts by a negative binomial whose mean is rate · depth ** power.
 
-    The rate is the maximum-likelihood one of a Poisson law, and the dispersion that of moments. A
-    gene that was not asked, or never seen, gets the rate of half a count in all its questions.
+    The rate is the sum of counts over that of the powers of depth; power and dispersion are the
+    likeliest of `powers` and `LOG_DISPERSIONS`. Half a count is the least that a gene is given.
 
     Returns
     -------
-    Logarithms of rate and dispersion, (features, 2).
+    Logarithm of the rate, logarithm of the dispersion, and power, (features, 3).
     """
-    counts, exposure = counts.double(), exposure.double()
-    exposed = _sums(ids, exposure, features)
-    exposed = torch.where(exposed > 0, exposed, exposure.sum())
-    rate = _sums(ids, counts, features).clamp(min=0.5) / exposed
-    mean = rate[ids] * exposure
-    excess = _sums(ids, (counts - mean) ** 2 - mean, features).clamp(min=1e-12)
-    dispersion = _sums(ids, mean**2, features).clamp(min=1e-12) / excess
-    bounded = dispersion.log().clamp(-LOG_DISPERSION, LOG_DISPERSION)
-    return torch.stack([rate.log(), bounded], dim=1).float()
+    counts, depths = counts.double(), depths.double()
+    tables, fits = [], []
+    for power in powers:
+        exposed = _sums(ids, depths**power, features)
+        exposed = torch.where(exposed > 0, exposed, (depths**power).sum())
+        rate = (_sums(ids, counts, features).clamp(min=0.5) / exposed).log()
+        mean = rate[ids] + power * depths.log()
+        for dispersion in LOG_DISPERSIONS:
+            spread = torch.full_like(mean, dispersion)
+            fits.append(_sums(ids, negative_binomial(counts, mean, spread), features))
+            chosen = torch.tensor([dispersion, power]).expand(features, 2)
+            tables.append(torch.cat([rate.float().unsqueeze(1), chosen], dim=1))
+    likeliest = torch.stack(fits).argmax(dim=0)
+    return torch.stack(tables)[likeliest, torch.arange(features)]
 
 
 def _sums(ids: Tensor, parts: Tensor, features: int) -> Tensor:

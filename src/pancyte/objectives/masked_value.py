@@ -44,7 +44,7 @@ class MaskedValue(ValueObjective):
     (the mean over its visible tokens) and the gene's own, as scGPT's "masked value prediction for
     cell modelling" does, which makes that vector a summary of the whole cell. The error is squared,
     or a likelihood of counts as in scVI (Lopez et al., Nature Methods 2018). The trivial predictor
-    is each gene's mean answer: for counts, in proportion to the cell's depth.
+    is each gene's mean answer; for counts, its mean at the cell's depth.
     """
 
     name = "masked_value"

@@ -38,7 +38,7 @@ class ValueObjective(Objective):
         self.question = nn.Linear(width, width)
         self.usual = nn.Linear(width, numbers)
         self.initialise(0)
-        self.register_buffer("gene_guess", torch.zeros(features, 1), persistent=False)
+        self.gene_guess = torch.zeros(features, 1)
         self.any_depth: Tensor | None = None
         self.by_depth: Tensor | None = None
         self.ridge: Ridge | None = None
@@ -81,45 +81,53 @@ class ValueObjective(Objective):
         return visible_mean(hidden, target["positions"])
 
     def fit_trivial(self, tokens: Tokens) -> None:
-        """Learn each gene's usual answer under one corruption of the training cells."""
+        """Learn what is usual for each gene from one corruption of the training cells."""
         generator = torch.Generator().manual_seed(0)
-        _, target = self.corrupt(tokens, generator)
-        ids, values, scales = target["ids"].long(), target["values"], target.get("scales")
+        few = torch.randperm(len(tokens), generator=generator)[:CELLS].sort().values
         if self.config.likelihood == "mse":
-            usual = mean_values(ids, values, self.features)
-            if scales is not None:
-                self.by_depth = lines(ids, values, -scales.log(), self.features)
-            few = torch.randperm(len(tokens), generator=generator)[:CELLS].sort().values
+            _, target = self.corrupt(tokens, torch.Generator().manual_seed(0))
+            ids, values = target["ids"].long(), target["values"]
+            self.gene_guess = mean_values(ids, values, self.features)
+            if "scales" in target:
+                self.by_depth = lines(ids, values, -target["scales"].log(), self.features)
             self.ridge = Ridge.fit(*self.corrupt(tokens.select(few), generator), self.features)
         else:
-            counts = counts_of(values, target["scales"])
-            usual = mean_counts(ids, counts, 1 / target["scales"], self.features)
-            self.any_depth = mean_counts(ids, counts, torch.ones_like(counts), self.features)
-        self.gene_guess: Any = usual.to(self.usual.weight.device)
+            _, target = self.corrupt(tokens.select(few), generator)
+            ids, scales = target["ids"].long(), target["scales"]
+            counts = counts_of(target["values"], scales)
+            self.gene_guess = mean_counts(ids, counts, 1 / scales, self.features, (0.0, 0.5, 1.0))
+            self.any_depth = mean_counts(ids, counts, 1 / scales, self.features, (0.0,))
 
     def trivial_loss(self, target: Target) -> dict[str, Tensor]:
-        """Score the gene's usual answer: its mean value, or its mean count at the cell's depth."""
-        return self.terms(self._usual(self.gene_guess[target["ids"].long()], target))
+        """Score the gene's mean value, or for counts its mean count at the cell's depth."""
+        return self.terms(self._usual(self._of_gene(self.gene_guess, target), target))
 
     def rivals(self, seen: Tokens, target: Target) -> dict[str, Tensor]:
-        """Score the gene's mean at the cell's depth and ridge; or the mean count at any depth."""
-        guesses, ids = {}, target["ids"].long()
+        """Score the gene's mean at the cell's depth and ridge; for counts the mean at any depth."""
+        guesses = {}
         if self.any_depth is not None:
-            mean, dispersion = self.any_depth.to(ids.device)[ids].unbind(1)
-            # scoring multiplies the mean by the cell's depth, which this rival does not know
-            mean = mean + target["scales"].log()
-            guesses["at_any_depth"] = torch.stack([mean, dispersion], dim=1)
+            guesses["at_any_depth"] = self._of_gene(self.any_depth, target)
         if self.by_depth is not None:
-            intercept, slope = self.by_depth.to(ids.device)[ids].unbind(1)
+            intercept, slope = self._of_gene(self.by_depth, target).unbind(1)
             guesses["by_depth"] = (intercept - slope * target["scales"].log()).unsqueeze(1)
         if self.ridge is not None:
             known = self.ridge.guess(seen, target).unsqueeze(1)
-            guesses["by_ridge"] = torch.where(known.isnan(), self.gene_guess[ids], known)
+            usual = self._of_gene(self.gene_guess, target)
+            guesses["by_ridge"] = torch.where(known.isnan(), usual, known)
         return {
             f"{term}_{name}": error
             for name, guess in guesses.items()
             for term, error in self.terms(self._usual(guess, target)).items()
         }
+
+    def _of_gene(self, table: Tensor, target: Target) -> Tensor:
+        ids = target["ids"].long()
+        guess = table.to(ids.device)[ids]
+        if self.config.likelihood == "mse":
+            return guess
+        mean, dispersion, power = guess.unbind(1)
+        # scoring multiplies the mean by the cell's depth, whatever the power
+        return torch.stack([mean + (1 - power) * target["scales"].log(), dispersion], dim=1)
 
     def terms(self, error: Tensor) -> dict[str, Tensor]:
         """Give one error the names and weights of all terms."""
