@@ -10,6 +10,8 @@ from pancyte.objectives.likelihood import negative_binomial
 LOG_DISPERSIONS = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0)
 """Dispersions to choose from."""
 
+SHRUNK_BY = 10
+
 
 def mean_values(ids: Tensor, values: Tensor, features: int) -> Tensor:
     """Average each gene's answers; a gene never asked gets the average of all. (features, 1)."""
@@ -21,7 +23,7 @@ def mean_values(ids: Tensor, values: Tensor, features: int) -> Tensor:
 def lines(ids: Tensor, values: Tensor, depths: Tensor, features: int) -> Tensor:
     """Fit each gene's answers by a line in the logarithm of depth, by least squares.
 
-    Slopes are shrunk towards zero by one pseudo-observation, and zero where a gene was not asked.
+    Slopes are shrunk towards zero by `SHRUNK_BY` pseudo-observations: most genes are asked rarely.
 
     Returns
     -------
@@ -31,7 +33,7 @@ def lines(ids: Tensor, values: Tensor, depths: Tensor, features: int) -> Tensor:
     asked = _sums(ids, torch.ones_like(values), features)
     mean_x, mean_y = (_sums(ids, part, features) / asked.clamp(min=1) for part in (depths, values))
     x, y = depths - mean_x[ids], values - mean_y[ids]
-    spread = _sums(ids, x * x, features) + depths.var(correction=0).clamp(min=1e-12)
+    spread = _sums(ids, x * x, features) + SHRUNK_BY * depths.var(correction=0).clamp(min=1e-12)
     slope = _sums(ids, x * y, features) / spread
     intercept = torch.where(asked > 0, mean_y - slope * mean_x, values.mean())
     return torch.stack([intercept, slope], dim=1).float()
