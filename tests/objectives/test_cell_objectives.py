@@ -60,7 +60,9 @@ def test_training_lowers_elastic_similarity(counted):
 
 
 def gradients(strength, tokens, features):
-    objective = Adversarial(AdversarialConfig(strength=strength), width=32, features=features)
+    objective = Adversarial(
+        AdversarialConfig("assay", strength=strength), width=32, features=features
+    )
     net = network(features, depth=1)
     seen, target = objective.corrupt(tokens, torch.Generator())
     objective.loss(net(seen), target)["level"].backward()
@@ -81,7 +83,9 @@ def test_the_discriminator_learns_and_the_network_resists(assays):
     tokens, features, _ = assays
     ends = {}
     for strength in (0.0, 5.0):
-        objective = Adversarial(AdversarialConfig(strength=strength), width=32, features=features)
+        objective = Adversarial(
+            AdversarialConfig("assay", strength=strength), width=32, features=features
+        )
         curve = losses(objective, network(features, depth=1), tokens, steps=12)
         ends[strength] = curve[-1]
         assert curve[-1] < curve[0]
@@ -90,7 +94,7 @@ def test_the_discriminator_learns_and_the_network_resists(assays):
 
 def test_cells_of_unknown_level_are_not_asked(assays):
     tokens, features, codes = assays
-    objective = Adversarial(AdversarialConfig(levels=5), width=32, features=features)
+    objective = Adversarial(AdversarialConfig("assay", levels=5), width=32, features=features)
     objective.fit_trivial(tokens)
     _, target = objective.corrupt(tokens, torch.Generator())
     assert torch.equal(target["positions"], (codes > 0).nonzero().squeeze(1))
@@ -105,7 +109,7 @@ def test_cells_of_unknown_level_are_not_asked(assays):
 
 def test_a_missing_column_and_too_many_levels_are_named(assays, counted):
     tokens, features, _ = assays
-    objective = Adversarial(AdversarialConfig(levels=1), width=8, features=features)
+    objective = Adversarial(AdversarialConfig("assay", levels=1), width=8, features=features)
     with pytest.raises(UsageError, match=r"has 3 levels or more.*room for 1"):
         objective.corrupt(tokens, torch.Generator())
     with pytest.raises(UsageError, match=r"needs the column 'assay'.*context"):

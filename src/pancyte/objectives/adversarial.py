@@ -28,7 +28,7 @@ class AdversarialConfig:
         What the reversed gradient is multiplied by.
     """
 
-    column: str = "assay"
+    column: str = "dataset"
     levels: int = 64
     strength: float = 1.0
 

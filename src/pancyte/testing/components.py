@@ -158,11 +158,11 @@ def _network(name: str, tokenizer: str) -> tuple[Tokenizer, Any]:
 
 
 def _told(tokenizer: Tokenizer) -> Tokens:
-    """Tokenise, and say all that tokens can tell of a cell: its assay, and its counts' scale."""
+    """Tokenise, and say all that tokens can tell of a cell: its dataset, and its counts' scale."""
     cells = some_cells()
     tokens = tokenizer(cells)
-    assays = cells.context["assay"].astype("category").cat.codes.to_numpy(np.int64)
-    context = {**tokens.context, "assay": torch.from_numpy(assays + 1)}
+    studies = cells.obs["study"].astype("category").cat.codes.to_numpy(np.int64)
+    context = {**tokens.context, "dataset": torch.from_numpy(studies + 1)}
     if tokenizer.name == "continuous":
         totals = np.asarray(cells.counts.sum(axis=1), np.float64).ravel()
         scales = tokenizer.config.target_sum / totals
