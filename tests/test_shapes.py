@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from jaxtyping import TypeCheckError
@@ -19,6 +21,37 @@ def test_select_repacks_in_the_given_order():
     assert chosen.ids.tolist() == [7, 8, 9, 10, 5, 6]
     assert chosen.offsets.tolist() == [0, 4, 6, 6]
     assert chosen.context["species"].tolist() == [2, 1, 0]
+
+
+def test_what_is_visible_moves_with_its_tokens():
+    tokens = replace(three_cells(), visible=torch.tensor([1, 2, 0, 1, 2, 3]))
+    chosen = tokens.select(torch.tensor([2, 0])).to("cpu")
+    assert chosen.visible.tolist() == [0, 1, 2, 3, 1, 2]
+
+
+def test_join_is_undone_by_select():
+    whole = three_cells()
+    joined = Tokens.join([whole.select(torch.tensor([2, 1])), whole.select(torch.tensor([0]))])
+    again = joined.select(torch.tensor([2, 1, 0]))
+    for name in ("ids", "values", "offsets"):
+        assert torch.equal(getattr(again, name), getattr(whole, name))
+    assert torch.equal(again.context["species"], whole.context["species"])
+    assert joined.visible is None
+
+
+def test_join_lets_tokens_without_a_limit_see_all():
+    blind = replace(three_cells(), visible=torch.zeros(6, dtype=torch.int64))
+    assert Tokens.join([blind, three_cells()]).visible.tolist() == [0] * 6 + [2, 2, 4, 4, 4, 4]
+
+
+def test_a_part_of_hidden_is_its_cells():
+    offsets = torch.tensor([0, 2, 2, 3])
+    hidden = Hidden(
+        torch.arange(3.0)[:, None], torch.arange(3.0)[:, None], offsets, torch.ones(1, 1)
+    )
+    part = hidden.part(1, 3)
+    assert (part.tokens.tolist(), part.cls.tolist()) == ([[2.0]], [[1.0], [2.0]])
+    assert part.offsets.tolist() == [0, 0, 1]
 
 
 def test_cell_index_skips_empty_cells():

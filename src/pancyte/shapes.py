@@ -5,6 +5,7 @@ batch of such sets: ``indptr`` are the offsets, ``indices`` the ids, ``data`` th
 arrays travel all the way; padding exists only inside attention.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,6 +20,12 @@ HIDDEN_ID = -1
 
 HIDDEN_VALUE = float("nan")
 """Value of a token whose value is withheld from the model."""
+
+COUNT_SCALE = "count scale"
+"""Key of `Tokens.context` for what a cell's counts were multiplied by, to normalise its depth.
+
+It is there only where values are log1p(count · scale), so that counts can be had back.
+"""
 
 
 @dataclass(frozen=True)
@@ -79,13 +86,18 @@ class Tokens:
         Cell ``i`` owns tokens ``offsets[i]:offsets[i + 1]``; int64, first 0, last the number
         of tokens.
     context
-        Per-cell codes, such as species or assay; 0 means unknown.
+        Per-cell codes, such as species or assay; 0 means unknown. Under `COUNT_SCALE`, float32,
+        how counts became values.
+    visible
+        How many of its cell's first tokens each token may see, besides itself; int64. None if all
+        see all. A cell's ``<cls>`` sees what its first token may, and is seen by all.
     """
 
     ids: Int[Tensor, " tokens"]
     values: Float[Tensor, " tokens"]
     offsets: Int[Tensor, " bounds"]
     context: dict[str, Tensor] = field(default_factory=dict)
+    visible: Int[Tensor, " tokens"] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -111,6 +123,7 @@ class Tokens:
             self.values[positions],
             offsets,
             {name: codes[rows] for name, codes in self.context.items()},
+            None if self.visible is None else self.visible[positions],
         )
 
     def to(self, device: torch.device | str) -> "Tokens":
@@ -120,7 +133,25 @@ class Tokens:
             self.values.to(device),
             self.offsets.to(device),
             {name: codes.to(device) for name, codes in self.context.items()},
+            None if self.visible is None else self.visible.to(device),
         )
+
+    @classmethod
+    def join(cls, parts: Sequence["Tokens"]) -> "Tokens":
+        """Put several packed sets of cells behind one another."""
+        visible = None
+        if any(part.visible is not None for part in parts):
+            visible = torch.cat([part._seen() for part in parts])
+        return cls(
+            torch.cat([part.ids for part in parts]),
+            torch.cat([part.values for part in parts]),
+            offsets_of(torch.cat([part.lengths for part in parts])),
+            {name: torch.cat([part.context[name] for part in parts]) for name in parts[0].context},
+            visible,
+        )
+
+    def _seen(self) -> Tensor:
+        return self.lengths[self.cell_index] if self.visible is None else self.visible
 
 
 @dataclass(frozen=True)
@@ -149,6 +180,16 @@ class Hidden:
         lengths = self.offsets.diff()
         total = torch.zeros_like(self.cls).index_add_(0, cell_index(self.offsets), self.tokens)
         return total / lengths.clamp(min=1).unsqueeze(1)
+
+    def part(self, start: int, stop: int) -> "Hidden":
+        """Return the cells from `start` to before `stop`."""
+        first, last = int(self.offsets[start]), int(self.offsets[stop])
+        return Hidden(
+            self.tokens[first:last],
+            self.cls[start:stop],
+            self.offsets[start : stop + 1] - first,
+            self.table,
+        )
 
 
 def offsets_of(lengths: Int[Tensor, " cells"]) -> Int[Tensor, " bounds"]:

@@ -42,6 +42,46 @@ def test_attention_equals_one_cell_at_a_time():
     torch.testing.assert_close(packed, torch.cat(alone), atol=1e-6, rtol=0)
 
 
+def test_attention_sees_the_first_rows_and_itself():
+    """The oracle writes each row's softmax out over the rows that it may see."""
+    torch.manual_seed(0)
+    attention = Attention(32, 4)
+    lengths, visible = [5, 1, 9, 3], torch.tensor([2, 2, 0, 5, 1, 0, *range(9), 3, 3, 1])
+    rows = torch.randn(sum(lengths), 32)
+    packed = attention(rows, Padding.of(offsets_of(torch.tensor(lengths)), visible))
+    told = []
+    for cell, until in zip(rows.split(lengths), visible.split(lengths), strict=True):
+        q, k, v = (
+            project(cell).view(len(cell), 4, 8).transpose(0, 1)
+            for project in (attention.query, attention.key, attention.value)
+        )
+        for row, first in enumerate(until.tolist()):
+            seen = sorted({*range(first), row})
+            weights = (k[:, seen] @ q[:, row, :, None] / 8**0.5).softmax(dim=1)
+            told.append(attention.out((weights * v[:, seen]).sum(dim=1).reshape(32)))
+    torch.testing.assert_close(packed, torch.stack(told), atol=1e-6, rtol=0)
+
+
+def test_seeing_all_is_the_same_as_no_limit():
+    tokens = some_tokens([7, 0, 30, 1, 12])
+    net = network()
+    with torch.inference_mode():
+        free = net(tokens)
+        told = net(replace(tokens, visible=tokens.lengths[tokens.cell_index]))
+    torch.testing.assert_close(free.tokens, told.tokens, atol=1e-5, rtol=0)
+    torch.testing.assert_close(free.cls, told.cls, atol=1e-5, rtol=0)
+
+
+def test_no_gradient_reaches_what_is_not_seen():
+    tokens = some_tokens([6, 0, 11])
+    places = torch.cat([torch.arange(6), torch.arange(11)])
+    net = network()
+    values = tokens.values.clone().requires_grad_()
+    hidden = net(replace(tokens, values=values, visible=places))
+    (hidden.tokens[6 + 4].sum() + hidden.cls.sum()).backward()
+    assert values.grad.nonzero().squeeze(1).tolist() == [6, 7, 8, 9, 10]
+
+
 @pytest.mark.parametrize("kind", ["continuous", "rank"])
 def test_a_cell_does_not_depend_on_its_neighbours(kind):
     tokens = some_tokens([7, 30, 1, 12], kind)

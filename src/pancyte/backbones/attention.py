@@ -21,7 +21,8 @@ class Padding:
     places
         Flat place of each packed row in the (cells · longest) view.
     mask
-        True where a place is real, (cells, 1, 1, longest); None if all are.
+        True where a row (third axis) may see a place (fourth): (cells, 1, 1, longest) if all rows
+        see the same, (cells, 1, longest, longest) if not; None if all see all.
     """
 
     cells: int
@@ -30,16 +31,25 @@ class Padding:
     mask: Tensor | None
 
     @classmethod
-    def of(cls, offsets: Int[Tensor, " bounds"]) -> Padding:
-        """Lay out rows with these offsets."""
+    def of(
+        cls, offsets: Int[Tensor, " bounds"], visible: Int[Tensor, " rows"] | None = None
+    ) -> Padding:
+        """Lay out rows with these offsets; each sees its cell's first `visible` rows and itself."""
         lengths = offsets.diff()
         cells, longest = len(lengths), int(lengths.max()) if len(lengths) else 0
         arange = torch.arange(int(offsets[-1]), device=offsets.device)
         start = torch.arange(cells, device=offsets.device) * longest - offsets[:-1]
         places = arange + torch.repeat_interleave(start, lengths)
+        place = torch.arange(longest, device=offsets.device)
+        if visible is not None:
+            # an empty place sees itself, so that its discarded output stays finite
+            until = visible.new_zeros(cells * longest).index_copy(0, places, visible)
+            seen = place < until.view(cells, longest, 1)
+            seen |= place == place.unsqueeze(1)
+            return cls(cells, longest, places, seen.unsqueeze(1))
         if len(arange) == cells * longest:
             return cls(cells, longest, places, None)
-        real = torch.arange(longest, device=offsets.device) < lengths.unsqueeze(1)
+        real = place < lengths.unsqueeze(1)
         return cls(cells, longest, places, real[:, None, None, :])
 
     def spread(self, rows: Float[Tensor, "rows width"], heads: int) -> Tensor:

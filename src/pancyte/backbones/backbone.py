@@ -53,7 +53,10 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
-        """Read packed tokens; return packed vectors in the same order, `skip` layers early."""
+        """Read packed tokens; return packed vectors in the same order, `skip` layers early.
+
+        No token's vector may depend on one that `Tokens.visible` does not let it see.
+        """
 
     @abstractmethod
     def initialise(self, seed: int) -> None:

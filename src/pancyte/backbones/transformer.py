@@ -152,7 +152,7 @@ class Transformer(Backbone):
         at_token = torch.arange(len(embedded), device=embedded.device) + tokens.cell_index + 1
         rows = embedded.new_empty(int(offsets[-1]), self.width)
         rows = rows.index_copy(0, at_cls, cls).index_copy(0, at_token, embedded)
-        padding = Padding.of(offsets)
+        padding = Padding.of(offsets, _visible_rows(tokens, offsets, at_token))
         for layer in self.layers[: self.config.depth - skip]:
             rows = layer(rows, padding)
         return Hidden(
@@ -161,3 +161,14 @@ class Transformer(Backbone):
             tokens.offsets,
             self.embedding.feature.weight,
         )
+
+
+def _visible_rows(tokens: Tokens, offsets: Tensor, at_token: Tensor) -> Tensor | None:
+    """Turn what tokens see into what rows see, ``<cls>`` included."""
+    if tokens.visible is None:
+        return None
+    rows = tokens.visible.new_ones(int(offsets[-1])).index_copy(0, at_token, tokens.visible + 1)
+    filled = tokens.lengths > 0
+    at_cls = offsets[:-1][filled]
+    # all see <cls>, so it must know no more than the token that sees least
+    return rows.index_copy(0, at_cls, rows[at_cls + 1])

@@ -57,6 +57,10 @@ class Objective(nn.Module, ABC):
     def trivial_loss(self, target: Target) -> dict[str, Tensor]:
         """Score the trivial predictor as `loss` scores the network, term by term."""
 
+    def rivals(self, seen: Tokens, target: Target) -> dict[str, Tensor]:
+        """Score further simple predictors, if any, on the same questions: ``{term_name: loss}``."""
+        return {}
+
     def initialise(self, seed: int) -> None:
         """Draw the head's weights anew, as a function of `seed` alone."""
         generator = torch.Generator().manual_seed(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from pancyte import registry
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import load_dataset
 from pancyte.models.model import build, build_objective
-from pancyte.shapes import Cells, Tokens
+from pancyte.shapes import COUNT_SCALE, Cells, Tokens
 from pancyte.tokenizers.tokenizer import Tokenizer
 from pancyte.tokenizers.vocabulary import Vocabulary
 
@@ -78,6 +79,7 @@ def check_backbone(name: str, *, tokenizer: str = "continuous") -> None:
             start, stop = tokens.offsets[row], tokens.offsets[row + 1]
             gap = (together.tokens[start:stop] - alone.tokens).abs().max()
             assert gap < 1e-5, f"cell {row} depends on the other cells by {gap:.1e}"
+        _blind(network, tokens)
     hidden = network(tokens)
     noise = torch.Generator().manual_seed(0)
     weights = torch.randn(hidden.tokens.shape, generator=noise)
@@ -102,19 +104,39 @@ def check_objective(name: str) -> None:
     tokenizer = "rank" if kind.value_kind == "rank" else "continuous"
     fitted, network = _network("transformer", tokenizer)
     objective = build_objective({"name": name}, fitted, network)
-    tokens = fitted(some_cells())
+    tokens = _told(fitted)
     seen, target = objective.corrupt(tokens, torch.Generator().manual_seed(0))
     again, _ = objective.corrupt(tokens, torch.Generator().manual_seed(0))
     _same(seen, again, "the same seed")
+    assert "positions" in target, "the target does not tell where the questions are"
     objective.fit_trivial(tokens)
     terms, trivial = objective.loss(network(seen), target), objective.trivial_loss(target)
     assert terms.keys() == trivial.keys(), "the trivial predictor is scored on other terms"
+    rivals = objective.rivals(seen, target)
+    assert not rivals.keys() & terms.keys(), "a rival has the name of a term"
+    for key, value in [*terms.items(), *trivial.items(), *rivals.items()]:
+        assert value.shape == () and value.isfinite(), f"{key} is {value}"  # noqa: PT018
     torch.stack(list(terms.values())).sum().backward()
     modules = (*network.named_parameters(), *objective.named_parameters())
     withheld = seen.values.isnan().any() or (seen.ids < 0).any()
     spared = set() if withheld else WITHHELD
     dead = [k for k, p in modules if k not in spared and (p.grad is None or not p.grad.any())]
     assert not dead, f"these weights get no gradient: {dead}"
+
+
+def _blind(network: Any, tokens: Tokens) -> None:
+    """Demand that no vector depends on a token that it may not see."""
+    last = tokens.offsets[1:] - 1
+    places = torch.arange(len(tokens.ids)) - tokens.offsets[:-1][tokens.cell_index]
+    values = tokens.values.clone()
+    values[last] += 1
+    before = network(replace(tokens, visible=places))
+    after = network(replace(tokens, visible=places, values=values))
+    changed = (before.tokens - after.tokens).abs().amax(dim=1)
+    assert changed[last].min() > 0, "a token does not depend on its own value"
+    changed[last] = 0.0
+    leaked = max(changed.max(), (before.cls - after.cls).abs().max())
+    assert leaked == 0, f"a vector depends by {leaked:.1e} on a token that it may not see"
 
 
 def _fitted(name: str) -> Tokenizer:
@@ -133,6 +155,19 @@ def _network(name: str, tokenizer: str) -> tuple[Tokenizer, Any]:
         context={},
     )
     return fitted, network
+
+
+def _told(tokenizer: Tokenizer) -> Tokens:
+    """Tokenise, and say all that tokens can tell of a cell: its dataset, and its counts' scale."""
+    cells = some_cells()
+    tokens = tokenizer(cells)
+    studies = cells.obs["study"].astype("category").cat.codes.to_numpy(np.int64)
+    context = {**tokens.context, "dataset": torch.from_numpy(studies + 1)}
+    if tokenizer.name == "continuous":
+        totals = np.asarray(cells.counts.sum(axis=1), np.float64).ravel()
+        scales = tokenizer.config.target_sum / totals
+        context[COUNT_SCALE] = torch.from_numpy(scales.astype(np.float32))
+    return replace(tokens, context=context)
 
 
 def _packed(tokens: Tokens, cells: int, features: int, max_length: int) -> None:
