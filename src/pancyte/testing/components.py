@@ -13,7 +13,7 @@ from pancyte import registry
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import load_dataset
 from pancyte.models.model import build, build_objective
-from pancyte.shapes import COUNT_SCALE, Cells, Tokens
+from pancyte.shapes import Cells, Tokens
 from pancyte.tokenizers.tokenizer import Tokenizer
 from pancyte.tokenizers.vocabulary import Vocabulary
 
@@ -158,15 +158,11 @@ def _network(name: str, tokenizer: str) -> tuple[Tokenizer, Any]:
 
 
 def _told(tokenizer: Tokenizer) -> Tokens:
-    """Tokenise, and say all that tokens can tell of a cell: its dataset, and its counts' scale."""
+    """Tokenise, and say of each cell which dataset it is from."""
     cells = some_cells()
     tokens = tokenizer(cells)
     studies = cells.obs["study"].astype("category").cat.codes.to_numpy(np.int64)
     context = {**tokens.context, "dataset": torch.from_numpy(studies + 1)}
-    if tokenizer.name == "continuous":
-        totals = np.asarray(cells.counts.sum(axis=1), np.float64).ravel()
-        scales = tokenizer.config.target_sum / totals
-        context[COUNT_SCALE] = torch.from_numpy(scales.astype(np.float32))
     return replace(tokens, context=context)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pancyte.errors import InputError
-from pancyte.shapes import Tokens
+from pancyte.shapes import COUNT_SCALE, Tokens
 from pancyte.tokenizers.packing import Rows, project, totals_of
 
 if TYPE_CHECKING:
@@ -71,12 +71,17 @@ class AlignedTokenizer:
             ids, counts, stops = project(indptr, indices, data, self.columns)
             rows = Rows(ids, counts, starts, stops, scale)
         ids, values, offsets = self.tokenizer.pack(rows)
-        given, unknown = context or {}, torch.zeros(len(starts), dtype=torch.int64)
+        told: dict[str, torch.Tensor] = {
+            name: torch.zeros(len(starts), dtype=torch.int64)
+            for name in self.tokenizer.config.context
+        }
+        if self.tokenizer.keeps_counts:
+            told[COUNT_SCALE] = torch.from_numpy(scale.astype(np.float32))
         return Tokens(
             torch.from_numpy(ids.astype(np.int32, copy=False)),
             torch.from_numpy(values.astype(np.float32, copy=False)),
             torch.from_numpy(offsets),
-            {name: given.get(name, unknown) for name in self.tokenizer.config.context},
+            {**told, **(context or {})},
         )
 
     def _check(self, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray) -> None:

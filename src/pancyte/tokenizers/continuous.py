@@ -12,6 +12,7 @@ class ContinuousTokenizer(Tokenizer):
 
     name = "continuous"
     value_kind = "continuous"
+    keeps_counts = True
 
     def values(self, normalised: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Return log1p of the normalised counts."""

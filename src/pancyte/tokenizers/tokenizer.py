@@ -53,6 +53,8 @@ class Tokenizer:
 
     name: ClassVar[str]
     value_kind: ClassVar[Literal["continuous", "rank"]]
+    keeps_counts: ClassVar[bool] = False
+    """Whether values are log1p(count · scale), so that counts can be had back."""
     Config: ClassVar[type[TokenizerConfig]] = TokenizerConfig
 
     def __init__(

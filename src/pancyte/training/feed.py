@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from pancyte.errors import InputError
-from pancyte.shapes import Tokens, offsets_of
+from pancyte.shapes import Tokens
 from pancyte.store.gather import count_known
 from pancyte.store.order import Shuffle, by_tokens
 from pancyte.store.part import Part
@@ -129,7 +129,7 @@ class Feed:
             total += len(found[-1])
             if total >= cells:
                 break
-        return joined(found)
+        return Tokens.join(found)
 
     def named(self, fed: Fed, cells: int = 3) -> str:
         """Say which cells a minibatch begins with."""
@@ -151,7 +151,8 @@ class Feed:
 
     def _read(self, parts: np.ndarray, rows: np.ndarray) -> Fed:
         read = self._stream.read(parts, rows)
-        context = {}
+        # an adversary may ask for the dataset, also where the network is not told
+        context = {DATASET: torch.from_numpy(parts.astype(np.int64) + 1)}
         for name in self._codes[0]:
             codes = np.empty(len(parts), np.int64)
             for number in np.unique(parts):
@@ -163,16 +164,6 @@ class Feed:
             read.offsets, read.ids, read.values, totals=read.totals, context=context
         )
         return Fed(tokens, parts, rows)
-
-
-def joined(parts: Sequence[Tokens]) -> Tokens:
-    """Put several packed sets of cells behind one another."""
-    return Tokens(
-        torch.cat([part.ids for part in parts]),
-        torch.cat([part.values for part in parts]),
-        offsets_of(torch.cat([part.lengths for part in parts])),
-        {name: torch.cat([part.context[name] for part in parts]) for name in parts[0].context},
-    )
 
 
 def _codes(part: Part, tokenizer: Tokenizer) -> dict[str, np.ndarray]:

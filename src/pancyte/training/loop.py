@@ -194,6 +194,7 @@ class Loop:
                 scored = {
                     **_named("held_out", self.parts(seen, target)),
                     **_named("trivial", self.objective.trivial_loss(target)),
+                    **_named("rival", self.objective.rivals(seen, target)),
                 }
                 for name, value in scored.items():
                     totals[name] = totals.get(name, 0.0) + float(value) * size
