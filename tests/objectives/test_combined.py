@@ -103,7 +103,7 @@ def test_equal_parts_are_numbered_and_differ(counted):
         ([{"name": "masked_value", "weight": 0}], "has the weight 0"),
         ([{"name": "masked_vale"}], "Did you mean 'masked_value'"),
         ([{"name": "masked_value", "rato": 1}], "no setting 'rato'"),
-        ([{"name": "masked_gene"}], "work on rank values"),
+        ([{"name": "masked_gene"}, {"name": "masked_value"}], "work on continuous and rank values"),
     ],
 )
 def test_mistakes_are_named(parts, message):

@@ -228,14 +228,15 @@ def build(kind: str, given: dict[str, Any], **inherited: Any) -> Any:
 def build_objective(given: dict[str, Any], tokenizer: Tokenizer, network: Backbone) -> Objective:
     """Make a registered objective that fits a tokenizer and a backbone."""
     kind = registry.get("objectives", given["name"])
-    if kind.value_kind != tokenizer.value_kind:
+    config = registry.settings_of(kind, given.get("config", {}))
+    objective = kind(config, width=network.width, features=len(tokenizer.vocabulary))
+    if objective.value_kind not in ("any", tokenizer.value_kind):
         raise UsageError(
-            f"Objective {kind.name!r} works on {kind.value_kind} values, tokenizer "
+            f"Objective {kind.name!r} works on {objective.value_kind} values, tokenizer "
             f"{tokenizer.name!r} makes {tokenizer.value_kind} ones.",
             fix="Use masked_value with continuous, masked_gene with rank.",
         )
-    config = registry.settings_of(kind, given.get("config", {}))
-    return kind(config, width=network.width, features=len(tokenizer.vocabulary))
+    return objective
 
 
 def by_length(tokens: Tokens, budget: int) -> list[torch.Tensor]:

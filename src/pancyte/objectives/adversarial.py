@@ -59,7 +59,7 @@ class Adversarial(Objective):
     """
 
     name = "adversarial"
-    value_kind = "continuous"
+    value_kind = "any"
     Config = AdversarialConfig
 
     def __init__(self, config: AdversarialConfig, *, width: int, features: int) -> None:

@@ -42,7 +42,6 @@ class Combined(Objective):
     """
 
     name = "combined"
-    value_kind = "continuous"
     Config = CombinedConfig
 
     def __init__(self, config: CombinedConfig, *, width: int, features: int) -> None:
@@ -59,12 +58,13 @@ class Combined(Objective):
                 "A combined objective has no parts.",
                 fix="Give parts: [{name: masked_value, weight: 1}, …].",
             )
-        kinds = {part.value_kind for part in self.parts.values()}
-        if kinds != {self.value_kind}:
+        kinds = {part.value_kind for part in self.parts.values()} - {"any"}
+        if len(kinds) > 1:
             raise UsageError(
                 f"The parts {', '.join(self.parts)} work on {' and '.join(sorted(kinds))} values.",
-                fix=f"Combine objectives on {self.value_kind} values.",
+                fix="Combine objectives on values of one kind.",
             )
+        self.value_kind = kinds.pop() if kinds else "any"
 
     def corrupt(self, tokens: Tokens, generator: torch.Generator) -> tuple[Tokens, Target]:
         """Let every part withhold from a copy of its own; the copies stand behind one another."""

@@ -35,7 +35,7 @@ class Contrastive(Objective):
     """
 
     name = "contrastive"
-    value_kind = "continuous"
+    value_kind = "any"
     Config = ContrastiveConfig
 
     def __init__(self, config: ContrastiveConfig, *, width: int, features: int) -> None:

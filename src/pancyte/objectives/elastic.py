@@ -35,7 +35,7 @@ class Elastic(Objective):
     """
 
     name = "elastic"
-    value_kind = "continuous"
+    value_kind = "any"
     Config = ElasticConfig
 
     def corrupt(self, tokens: Tokens, generator: torch.Generator) -> tuple[Tokens, Target]:

@@ -32,7 +32,7 @@ class Objective(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    value_kind: ClassVar[str]
+    value_kind: str
     Config: ClassVar[type]
 
     def __init__(self, config: Any, *, width: int, features: int) -> None:

@@ -101,7 +101,7 @@ def check_objective(name: str) -> None:
         With what was found.
     """
     kind = registry.get("objectives", name)
-    tokenizer = "rank" if kind.value_kind == "rank" else "continuous"
+    tokenizer = "rank" if getattr(kind, "value_kind", "any") == "rank" else "continuous"
     fitted, network = _network("transformer", tokenizer)
     objective = build_objective({"name": name}, fitted, network)
     tokens = _told(fitted)
