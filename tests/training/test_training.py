@@ -225,3 +225,34 @@ def test_a_resumed_feed_goes_on_where_it_was(run_file):
     whole = [fed.rows.tolist() for (fed,), _ in zip(train.minibatches(), range(40), strict=False)]
     after = [fed.rows.tolist() for (fed,), _ in zip(train.minibatches(15), range(25), strict=False)]
     assert after == whole[15:]
+
+
+def test_one_process_has_nothing_to_divide(tmp_path, cells_file):
+    whole = Run.model_validate({**SMALL, "train": [str(cells_file)]})
+    sharded = whole.model_copy(update={"loop": replace(whole.loop, sharded=True)})
+    one, two = pretrain(whole, tmp_path / "one"), pretrain(sharded, tmp_path / "two")
+    assert one.fingerprint() == two.fingerprint()
+
+
+def test_shares_are_steps_of_the_same_size(tmp_path, cells_file):
+    run = Run.model_validate({**SMALL, "train": [str(cells_file)]})
+    shared = run.model_copy(update={"loop": replace(run.loop, shares=3, steps=5)})
+    first = pretrain(shared, tmp_path / "one")
+    assert pretrain(shared, tmp_path / "two").fingerprint() == first.fingerprint()
+    tokens = read_log(tmp_path / "one.run", "speed.jsonl")["tokens"]
+    _, _, train, _ = prepare(run)
+    whole = [len(fed.tokens.ids) for (fed,), _ in zip(train.minibatches(), range(5), strict=False)]
+    assert tokens.tolist() == whole
+
+
+def test_the_average_of_the_weights_is_the_model(tmp_path, cells_file):
+    run = Run.model_validate({**SMALL, "train": [str(cells_file)]})
+    averaged = run.model_copy(update={"loop": replace(run.loop, ema=0.9)})
+    last, mean = pretrain(run, tmp_path / "last"), pretrain(averaged, tmp_path / "mean")
+    start = prepare(run)[1]
+
+    def far(model):
+        pairs = zip(model.backbone.parameters(), start.backbone.parameters(), strict=True)
+        return sum(float((a - b).detach().square().sum()) for a, b in pairs)
+
+    assert 0 < far(mean) < far(last)

@@ -59,6 +59,8 @@ class Team:
             Divide weights, gradients and optimizer state among the processes (FSDP2), rather
             than keep a copy of all in each (DDP).
         """
+        if self.world == 1:
+            return network
         if sharded:
             from torch.distributed.fsdp import fully_shard
 
@@ -66,8 +68,6 @@ class Team:
                 for part in layer if isinstance(layer, nn.ModuleList) else ():
                     fully_shard(part)
             fully_shard(network)
-            return network
-        if self.world == 1:
             return network
         from torch.nn.parallel import DistributedDataParallel
 
