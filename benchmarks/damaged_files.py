@@ -38,6 +38,7 @@ from anndata import AnnData
 from damage import damage
 from scipy.io import mmwrite
 from scipy.sparse import csc_matrix
+from stamp import ROOT, commit
 
 import pancyte as pan
 from pancyte.cli.main import run
@@ -47,7 +48,6 @@ from pancyte.corpus.formats import format_of
 for needed in ("pancyte.corpus.cells", "pancyte.pp.inspection", "pyarrow.parquet", "zarr"):
     import_module(needed)
 
-ROOT = Path(__file__).parents[1]
 # every 24th cell of the shipped data: four studies, and a file takes some tenths of a second
 CELLS, GENES = 24, 1000
 LIMIT = 10
@@ -255,12 +255,6 @@ def damaged(
                 shutil.copytree(work, keep / chosen.replace(" ", "-"), dirs_exist_ok=True)
             shutil.rmtree(work)
     return outcomes
-
-
-def commit() -> str:
-    """Say which version of the source this is."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(git, capture_output=True, text=True).stdout.strip()
 
 
 def by_kind(found: list[Outcomes]) -> list[str]:

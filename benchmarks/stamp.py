@@ -13,15 +13,18 @@ RESULTS = ROOT / "docs" / "results"
 
 def stamp(command: str, *packages: str) -> list[str]:
     """Return the lines above a table, as a Markdown list."""
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return [
-        f"- made by `{command}`, {datetime.date.today()}, commit {commit}",
+        f"- made by `{command}`, {datetime.date.today()}, commit {commit()}",
         f"- machine: {processor()}, {os.cpu_count()} cores; python {platform.python_version()}"
         + (f", {versions}" if versions else ""),
     ]
+
+
+def commit() -> str:
+    """Return the commit of this checkout, marked if files differ from it."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(git, capture_output=True, text=True).stdout.strip()
 
 
 def processor() -> str:

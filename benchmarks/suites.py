@@ -7,17 +7,15 @@ model, a suite's results) is used as it is, so an interrupted benchmark goes on.
 import argparse
 import datetime
 import os
-import platform
-import subprocess
 from pathlib import Path
 
 import pandas as pd
+from stamp import ROOT, commit, processor
 
 import pancyte as pan
 from pancyte.benchmark.results import Results
 from pancyte.benchmark.suite import load_suite, run_suite
 
-ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "tissues-cpu.yaml"
 
 
@@ -44,14 +42,11 @@ def main() -> None:
 
 def circumstances(model: pan.Model, results: Results) -> list[str]:
     """Under which circumstances the table was made."""
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
     trained = model.card.training
     names = ", ".join(item["name"] for item in model.card.trained_on)
     return [
-        f"- made by `python benchmarks/suites.py`, {datetime.date.today()}, commit {commit}",
-        f"- machine: {platform.machine()}, {os.cpu_count()} cores, no GPU",
+        f"- made by `python benchmarks/suites.py`, {datetime.date.today()}, commit {commit()}",
+        f"- machine: {processor()}, {os.cpu_count()} cores, no GPU",
         f"- seeds: {sorted(results.table['seed'].unique().tolist())}; each takes another 80 % of "
         "the reference",
         f"- model: {model.name} ({sum(p.numel() for p in model.backbone.parameters()):,} "

@@ -11,16 +11,15 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NUMBA_NUM_THREA
 
 import datetime
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numba
 import numpy as np
 import pandas as pd
 import scipy
 from scipy.sparse import csr_matrix, vstack
+from stamp import ROOT, commit, processor
 
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import load_dataset
@@ -33,7 +32,6 @@ from pancyte.tokenizers.rank import RankTokenizer
 from pancyte.tokenizers.tokenizer import TokenizerConfig
 from pancyte.tokenizers.vocabulary import Vocabulary
 
-ROOT = Path(__file__).parents[1]
 SEED, CELLS, MINIBATCH, ROUNDS = 0, 20_480, 256, 7
 DEEP, KEPT, MAX_LENGTH, BINS = 1000, 0.8, 2048, 51
 SETS = ("pancreas-4studies", "kang-pbmc-ifnb")
@@ -203,15 +201,12 @@ def report(spent: pd.DataFrame, counts: csr_matrix, single: float) -> str:
     cpu = spent.pivot(index="round", columns="side", values="cpu")[spent["side"].unique()]
     wall = spent.pivot(index="round", columns="side", values="wall")
     lengths = np.diff(counts.indptr)
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True
-    ).stdout.strip()
     versions = {"python": platform.python_version()}
     versions |= {module.__name__: module.__version__ for module in (np, numba, scipy)}
     return TEXT.format(
         date=datetime.date.today(),
-        commit=commit,
-        machine=f"{processor()}, one core",
+        commit=commit(),
+        machine=f"{processor()}, one of {os.cpu_count()} cores",
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
         seed=SEED,
         single=single,
@@ -250,14 +245,6 @@ def ratio(cpu: pd.DataFrame, wall: pd.DataFrame, kind: str, other: str) -> str:
 
 def speed(seconds: pd.Series, cells: int) -> str:
     return f"{cells / seconds.median():,.0f}"
-
-
-def processor() -> str:
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    wide = "AVX-512" if any(" avx512f" in line for line in lines) else "no AVX-512"
-    return f"{models[0] if models else platform.processor()} ({wide}), {os.cpu_count()} cores"
 
 
 TEXT = """# Tokenising

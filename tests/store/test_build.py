@@ -237,6 +237,28 @@ def test_a_killed_build_goes_on(studies, tmp_path, built):
     }
 
 
+@pytest.mark.slow
+def test_fifty_kills_at_random_moments(studies, tmp_path, built):
+    sources = [str(path) for path in studies.values()]
+    rng = np.random.default_rng(0)
+    whole = [about["name"] for about in manifest(built)]
+    for _ in range(50):
+        child = _build_in_child(tmp_path, sources)
+        time.sleep(rng.uniform(0.5, 6))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        if (tmp_path / "corpus.json").exists():
+            there = [about["name"] for about in manifest(tmp_path)]
+            assert there == whole[: len(there)]
+            assert verify(tmp_path) == []
+            if len(there) == len(whole):
+                remove(tmp_path, str(rng.choice(whole)))
+                for name in [about["name"] for about in manifest(tmp_path)]:
+                    remove(tmp_path, name)
+    build(tmp_path, sources)
+    assert (tmp_path / "corpus.json").read_text() == (built / "corpus.json").read_text()
+
+
 def test_a_cluster_writes_the_same(studies, tmp_path, built):
     pytest.importorskip("distributed", reason="needs pancyte[dask]")
     sources = [str(path) for path in studies.values()]
