@@ -21,6 +21,7 @@ from pancyte import files, registry
 from pancyte._settings import settings
 from pancyte.cluster import workers
 from pancyte.corpus.canonical import canonical, cell_hashes, content_hash, feature_keys, project
+from pancyte.corpus.cells import ASSAY_COLUMNS
 from pancyte.corpus.sources import Strict
 from pancyte.errors import InputError, IntegrityError, PancyteError, ResourceError, UsageError
 from pancyte.store.corpus import MANIFEST, PARTS, Corpus, manifest, write_manifest
@@ -32,7 +33,6 @@ from pancyte.store.spool import BARCODES, HASHES, Spool
 SCRATCH = ".spool-"
 _DONORS = ("donor_id", "donor", "individual", "patient", "subject", "donors")
 _TISSUES = ("tissue", "organ", "tissue_general")
-_ASSAYS = ("assay", "technology", "platform")
 
 
 class Entry(Strict):
@@ -243,7 +243,7 @@ def _stage(work: tuple[Path, Entry, str, str]) -> dict[str, Any]:
             "dropped_duplicates": _counted({"itself": int((~keep).sum())}),
             "features": len(table),
             "species": species,
-            "assays": _levels(spool, _ASSAYS),
+            "assays": _levels(spool, ASSAY_COLUMNS),
             "tissues": _levels(spool, _TISSUES),
             "donors": len(_levels(spool, _DONORS)),
             "source": entry.source if registered else Path(entry.source).name,

@@ -15,7 +15,7 @@ import pandas as pd
 from pancyte import registry
 from pancyte.corpus.budget import require_memory
 from pancyte.corpus.canonical import species_among
-from pancyte.corpus.cells import context_of, to_cells
+from pancyte.corpus.cells import to_cells
 from pancyte.corpus.counts import canonical, locate, require_counts
 from pancyte.corpus.datasets import load_dataset
 from pancyte.corpus.read import GENES, probed, read
@@ -41,16 +41,13 @@ class Rows:
         As in `Cells`.
     species
         What the genes, or else a declaration, say.
-    total
-        How many cells there are.
     slabs
-        Gives the cells in their order, some thousands at a time.
+        Gives the cells in their order, some at a time; of a streamed file without ``context``.
     """
 
     name: str
     features: pd.DataFrame
     species: str
-    total: int
     slabs: Callable[[], Iterator[Cells]]
 
 
@@ -122,7 +119,6 @@ def _in_memory(cells: Cells) -> Rows:
         cells.name,
         cells.features,
         species_among(cells),
-        len(cells),
         slabs,
     )
 
@@ -141,15 +137,12 @@ def _streamed(path: Path, layer: str | None) -> Rows | None:
     place = require_counts(head, located)
     kept = _genes(head.raw.var if place == "raw" else head.var)
     cells = to_cells(_only(head, place, kept), name=name_of(path))
-    species = species_among(cells)
     pattern = replace(cells, context=pd.DataFrame())
-    slabs = partial(_slabs, path, place, located.values.kind, kept, pattern, species)
-    return Rows(cells.name, cells.features, species, total, slabs)
+    slabs = partial(_slabs, path, place, located.values.kind, kept, pattern)
+    return Rows(cells.name, cells.features, species_among(cells), slabs)
 
 
-def _slabs(
-    path: Path, place: str, kind: str, kept: np.ndarray, pattern: Cells, species: str
-) -> Iterator[Cells]:
+def _slabs(path: Path, place: str, kind: str, kept: np.ndarray, pattern: Cells) -> Iterator[Cells]:
     with h5py.File(path, "r") as handle:
         matrix = _items(handle)[place]
         for start in range(0, _length(handle["obs"]), SLAB):
@@ -163,12 +156,7 @@ def _slabs(
                     fix="Write all cells' raw counts into one matrix.",
                 )
             counts = canonical(counts)
-            yield replace(
-                pattern,
-                counts=counts if kept.all() else counts[:, kept],
-                obs=obs,
-                context=context_of(obs, species),
-            )
+            yield replace(pattern, counts=counts if kept.all() else counts[:, kept], obs=obs)
 
 
 def _items(handle: h5py.File) -> dict[str, Any]:
