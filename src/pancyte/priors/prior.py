@@ -40,7 +40,7 @@ class Prior(ABC):
     Config: ClassVar[type[PriorConfig]] = PriorConfig
 
     def __init__(self, config: Any = None) -> None:
-        self.config = config or self.Config()
+        self.config: Any = config or self.Config()
 
     @abstractmethod
     def table(self, corpus: Corpus, rows: Sequence[np.ndarray | None] | None = None) -> PriorTable:
