@@ -23,6 +23,7 @@ KINDS = (
     "metrics",
     "methods",
     "datasets",
+    "sinks",
 )
 
 

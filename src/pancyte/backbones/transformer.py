@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.attention import Attention, Padding
+from pancyte.backbones.attention import Attention, Layout
 from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.embed import TokenEmbedding
 from pancyte.backbones.feature_table import FeatureTable
+from pancyte.backbones.layout import lay_out
 from pancyte.errors import UsageError
 from pancyte.shapes import Hidden, Tokens, offsets_of
 
@@ -86,10 +87,10 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, rows: Float[Tensor, "rows width"], padding: Padding
+        self, rows: Float[Tensor, "rows width"], layout: Layout
     ) -> Float[Tensor, "rows width"]:
         """Update the rows of each cell."""
-        rows = rows + self.dropout(self.attention(self.norm_attention(rows), padding))
+        rows = rows + self.dropout(self.attention(self.norm_attention(rows), layout))
         inner = nn.functional.gelu(self.expand(self.norm_forward(rows)))
         return rows + self.dropout(self.contract(inner))
 
@@ -178,9 +179,10 @@ class Transformer(Backbone):
         at_token = torch.arange(len(embedded), device=embedded.device) + tokens.cell_index + 1
         rows = embedded.new_empty(int(offsets[-1]), self.width)
         rows = rows.index_copy(0, at_cls, cls).index_copy(0, at_token, embedded)
-        padding = Padding.of(offsets, _visible_rows(tokens, offsets, at_token))
+        visible = _visible_rows(tokens, offsets, at_token)
+        layout = lay_out(offsets, visible, rows, heads=self.config.heads)
         for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, padding)
+            rows = layer(rows, layout)
         return Hidden(
             rows.index_select(0, at_token),
             rows.index_select(0, at_cls),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -283,6 +283,7 @@ class Model:
             tokenizer=self.tokenizer.name,
             backbone=f"{self.backbone.name}, width {self.backbone.width}",
             objective=self.objective.name,
+            settings=", ".join(f"{k} {v}" for k, v in asdict(self.objective.config).items()),
             version=version("pancyte"),
         )
 

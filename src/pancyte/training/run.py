@@ -48,6 +48,8 @@ class Run(Strict):
         How many of the last layers the model leaves out when it embeds.
     loop
         How long and how fast; see `LoopConfig`.
+    sinks
+        Where the log goes besides its files.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Run(Strict):
     priors: list[Component] = Field(default_factory=list)
     skip: int = Field(default=0, ge=0)
     loop: LoopConfig = LoopConfig()
+    sinks: list[Component] = Field(default_factory=list)
 
     @field_validator("train", "held_out", mode="before")
     @classmethod
@@ -80,7 +83,7 @@ class Run(Strict):
             return {"name": given.get("name"), "config": settings}
         return given
 
-    @field_validator("priors", mode="before")
+    @field_validator("priors", "sinks", mode="before")
     @classmethod
     def _each(cls, given: Any) -> Any:
         if not isinstance(given, list):
