@@ -1,5 +1,6 @@
 """Kills, full disks, damaged checkpoints, numbers that are not: what is left is always whole."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from pancyte import files
 from pancyte.errors import InputError, ResourceError
 from pancyte.training import checkpoint
 from pancyte.training.blame import culprits
@@ -69,6 +71,18 @@ def test_200_damaged_checkpoints_are_200_times_passed_over(tmp_path):
         assert torch.equal(held.network.weight, weights[1])
         shutil.rmtree(folder)
     assert checkpoint.restore(tmp_path / "whole", held)["step"] == 2
+
+
+def test_a_checkpoint_of_an_earlier_version_is_taken(tmp_path):
+    held, weights = saved(tmp_path, 2)
+    folder = tmp_path / "step-000000002"
+    (folder / "sha256.json").unlink()
+    assert checkpoint.restore(tmp_path, held)["step"] == 1
+    record = json.loads((folder / "state.json").read_text())
+    record["sha256"] = files.sha256(folder / "state.safetensors")
+    (folder / "state.json").write_text(json.dumps(record))
+    assert checkpoint.restore(tmp_path, held)["step"] == 2
+    assert torch.equal(held.network.weight, weights[2])
 
 
 def finished(run, out):
