@@ -19,7 +19,7 @@ COUNTED = 2048
 TRIED = 4096
 """Padded tokens that are trained on, without taking the step, to see how long it takes."""
 BACKWARD = 1.15
-"""What the backward pass takes beside what was kept for it; measured, see docs/runs.md."""
+"""What the backward pass takes beside what was kept for it; an assumption, see docs/runs.md."""
 
 
 @dataclass(frozen=True)
