@@ -145,7 +145,7 @@ class Feed:
     def named(self, fed: Fed, chosen: np.ndarray | None = None, most: int = 3) -> str:
         """Say which cells a minibatch begins with, or which ones certain rows of it are."""
         parts = self.pick.corpus.parts
-        rows = np.arange(most) if chosen is None else chosen
+        rows = np.arange(min(most, len(fed.rows))) if chosen is None else chosen
         told = ", ".join(
             f"{parts[part].names()[row]!r} of {parts[part].name}"
             for part, row in zip(fed.parts[rows[:most]], fed.rows[rows[:most]], strict=True)

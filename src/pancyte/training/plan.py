@@ -104,7 +104,7 @@ def plan_of(model: Any, feed: Feed, config: LoopConfig, team: Team) -> tuple[Pla
     network = Network(model.backbone, model.objective)
     device, world = network.backbone.device, team.world
     trial = Trial(network, config.optimizer, bool(config.ema), config.recompute)
-    sample, sizes = feed.first(), feed.sizes(min(config.steps, LOOKED_AT))
+    sample, sizes = feed.first(), feed.sizes(max(1, min(config.steps, LOOKED_AT)))
     with reproducible(device):
         work, need, fastest = trial.work(sample), trial.need(sample), peak(device)
         rate = 1 / trial.seconds_per_flop(sample, work)
