@@ -76,7 +76,7 @@ class Plan:
             f" in each process, {self.memory_gb['free']:.1f} GB free"
             f", minibatches in {self.shares} share{'s' if self.shares > 1 else ''}",
             "device": f"{self.device['name']}, processes: {self.device['processes']}",
-            "speed": f"{self.peak_flops * self.mfu / GIGA:,.0f} of {self.peak_flops / GIGA:,.0f}"
+            "speed": f"{self.peak_flops * self.mfu / GIGA:,.3g} of {self.peak_flops / GIGA:,.3g}"
             f" GFLOP/s (MFU {self.mfu:.0%})",
             "time": readable(self.seconds),
         }
@@ -143,7 +143,7 @@ def cost_of(planned: Plan, cost: dict[str, Any]) -> dict[str, str]:
         "device": f"{planned.device['name']}; processes: {processes}",
         "tokens": f"{cost.get('tokens', 0):,}",
         "floating-point operations": f"{flops:.3g}, {reached:.0%} of what the device can do"
-        f" (a matrix product: {planned.peak_flops / GIGA:,.0f} GFLOP/s)",
+        f" (a matrix product: {planned.peak_flops / GIGA:,.3g} GFLOP/s)",
         "energy": f"{joules / 3.6e6:.3g} kWh (by {cost['joules_from']})"
         if joules
         else "not measured: the device does not tell",
