@@ -79,7 +79,9 @@ def grown(part: nn.Module, smaller: nn.Module) -> None:
     weights = {}
     for name, value in smaller.state_dict().items():
         more = len(part.state_dict()[name]) - len(value) if value.ndim else 0
-        weights[name] = torch.cat([value, value.new_zeros(more, *value.shape[1:])]) if more else value
+        weights[name] = (
+            torch.cat([value, value.new_zeros(more, *value.shape[1:])]) if more else value
+        )
     part.load_state_dict(weights)
 
 

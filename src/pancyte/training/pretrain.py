@@ -160,6 +160,7 @@ def _model(run: Run, tokenizer: Tokenizer, card: Card, priors: PriorTable | None
         backbone=run.backbone.model_dump(),
         objective=run.objective.model_dump(),
         skip=run.skip,
+        pooling=run.pooling,
         card=card,
         seed=run.loop.seed,
         priors=priors,
@@ -194,7 +195,9 @@ def _coverage(run: Run, model: Model) -> dict[str, Any]:
     table = model.tokenizer.vocabulary.table
     named = " + ".join(str(part.config.get("file") or part.name) for part in run.priors)
     covered = int((model.priors.rows(table) >= 0).sum())
-    return {"priors": f"{named}, {model.priors.dims} numbers for {covered:,} of {len(table):,} genes"}
+    return {
+        "priors": f"{named}, {model.priors.dims} numbers for {covered:,} of {len(table):,} genes"
+    }
 
 
 def _claim(folder: Path, identity: dict[str, Any], *, restart: bool) -> None:
