@@ -1,9 +1,8 @@
 """Search for the design of ``pancyte-mini`` on validation datasets, and write what was found.
 
-Usage: ``python benchmarks/mini_search.py [--work FOLDER] [--seeds 0 1 2] [DESIGN …]``. Needs the corpus of
-``benchmarks/corpus.py`` in ``runs/corpus``. A design that FOLDER has a result of is not run again.
-
-The validation datasets, and all datasets that the final table is about, are left out of training here.
+Usage: ``python benchmarks/mini_search.py [DESIGN …] [--seeds 0 1 2] [--work FOLDER]``. Needs the
+corpus of ``benchmarks/corpus.py`` in ``runs/corpus``. A design that FOLDER has a result of is not
+run again. The validation datasets, and all that the final table is about, are left out of training.
 """
 
 import argparse
@@ -22,8 +21,8 @@ from pancyte.adaptation.probe import KNNProbe
 from pancyte.corpus.cells import column, to_cells
 from pancyte.metrics.classification import macro_f1
 from pancyte.metrics.mixing import total
-from pancyte.shapes import Cells
 from pancyte.priors.coexpression import Coexpression
+from pancyte.shapes import Cells
 from pancyte.store.corpus import Corpus
 from pancyte.tasks.baselines import PCA, Harmony
 from pancyte.training.run import Run
@@ -35,7 +34,10 @@ VALIDATION = {
     "hao, lanes": (["hao_pbmc_rna"], "batch"),
 }
 HELD_OUT = sorted({name for names, _ in VALIDATION.values() for name in names})
-NOISE = {"name": "coexpression", "dims": 256, "per": "noise", "power": -0.5, "target_sum": 1000}
+NOISE = {
+    **{"name": "coexpression", "dims": 256, "cells": 8000, "target_sum": 1000},
+    **{"per": "noise", "power": -0.5},
+}
 EFFECTS = {"name": "contrastive", "effects": 0.5, "pooling": "cls"}
 UNTRAINED = {"loop": {"steps": 1, "rate": 1e-12}, "objective": {"name": "cell_value"}}
 DESIGNS: dict[str, dict[str, Any]] = {
@@ -43,7 +45,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "no prior, no training": {**UNTRAINED, "priors": []},
     "prior of correlations": {
         **UNTRAINED,
-        "priors": [{"name": "coexpression", "dims": 256, "target_sum": 1000}],
+        "priors": [{**NOISE, "per": "deviation", "power": 0.5}],
     },
     "prior, 10,000 counts": {
         **UNTRAINED,
@@ -96,9 +98,7 @@ def main() -> None:
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     corpus = Corpus.open(given.corpus)
-    asked = {
-        name: (_cells(corpus, parts), key) for name, (parts, key) in VALIDATION.items()
-    }
+    asked = {name: (_cells(corpus, parts), key) for name, (parts, key) in VALIDATION.items()}
     for seed in given.seeds:
         for method in (PCA(), Harmony()):
             _once(given.work, method.name, seed, lambda method=method: baseline(method, asked))
@@ -113,6 +113,7 @@ def main() -> None:
 def design(name: str, corpus: Path, seed: int) -> Run:
     """Return the recipe with this design's changes, without the validation datasets."""
     recipe = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
+    recipe["priors"] = [NOISE]
     change = DESIGNS[name]
     for key, value in change.items():
         merges = isinstance(value, dict) and (key in ("tokenizer", "loop") or "name" not in value)
@@ -167,9 +168,13 @@ def report(work: Path) -> str:
     rows = []
     for path in sorted(work.glob("*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
-        flat = {f"{name}: {metric}": v for name, s in row["scores"].items() for metric, v in s.items()}
+        flat = {
+            f"{name}: {metric}": v for name, s in row["scores"].items() for metric, v in s.items()
+        }
         both = {m: np.mean([s[m] for s in row["scores"].values()]) for m in ("total", "macro_f1")}
-        rows.append({"design": row["name"], "seed": row["seed"], **both, **flat, "s": row["seconds"]})
+        rows.append(
+            {"design": row["name"], "seed": row["seed"], **both, **flat, "s": row["seconds"]}
+        )
     table = pd.DataFrame(rows).groupby("design")
     means, seeds = table.mean(), table.size()
     spread = table[["total", "macro_f1"]].std().fillna(0)
@@ -177,12 +182,13 @@ def report(work: Path) -> str:
     names = [c for c in means.columns if c not in ("seed", "s", "total", "macro_f1")]
     lines = [
         "# Search for pancyte-mini\n",
-        "Designs by what they make, zero-shot, of validation datasets that they were not trained on:",
-        "`total` (.6 biology + .4 mixing of batches) and macro-F1 of the 15 nearest neighbours' vote,",
-        "each batch labelled after the others. PCA and Harmony are fitted on the validation data.",
-        "Nothing here was trained on, or chosen by, the datasets of [pancyte-mini](pancyte-mini.md).\n",
+        "Designs by what they make, zero-shot, of validation datasets that they were not trained",
+        "on: `total` (.6 biology + .4 mixing of batches) and macro-F1 of the 15 nearest neighbours'",
+        "vote, each batch labelled after the others. PCA and Harmony are fitted on the validation",
+        "data. Nothing here was trained on, or chosen by, the datasets of",
+        "[pancyte-mini](pancyte-mini.md).\n",
         *stamp("python benchmarks/mini_search.py", "torch", "numpy"),
-        f"- the recipe is `recipes/pancyte-mini.yaml`, each design changes what it says; ± is the "
+        "- the recipe is `recipes/pancyte-mini.yaml`, each design changes what it says; ± is the "
         "standard deviation over seeds, where there is more than one\n",
         "| design | seeds | total | macro-F1 | " + " | ".join(names) + " | s |",
         "|---|---:|---:|---:|" + "---:|" * (len(names) + 1),

@@ -63,7 +63,9 @@ def test_a_token_that_sees_none_before_it_is_a_cell_of_its_own():
     lone = net(replace(tokens, visible=torch.zeros(5, dtype=torch.long)))
     for at in range(5):
         single = replace(
-            tokens, ids=tokens.ids[at : at + 1], values=tokens.values[at : at + 1],
+            tokens,
+            ids=tokens.ids[at : at + 1],
+            values=tokens.values[at : at + 1],
             offsets=torch.tensor([0, 1]),
         )
         torch.testing.assert_close(lone.tokens[at : at + 1], net(single).tokens)
