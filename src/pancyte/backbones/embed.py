@@ -107,6 +107,6 @@ class TokenEmbedding(nn.Module):
             withheld = (tokens.ids == HIDDEN_ID).unsqueeze(1)
             embedded = torch.where(withheld, self.hidden, embedded)
         cls = self.cls.expand(len(tokens), -1)
-        for name, table in self.context.items():
-            cls = cls + table(tokens.context[name])
+        for name, levels in self.context.items():
+            cls = cls + levels(tokens.context[name])
         return self.value(embedded, tokens.values), cls

@@ -26,8 +26,8 @@ def unseen_genes(model: Model, features: pd.DataFrame) -> pd.DataFrame:
     model
         A model with priors.
     features
-        One row per feature; a column ``median``, over the cells that express it and of counts scaled
-        as the tokenizer scales them, is used where there is one.
+        One row per feature; a column ``median``, over the cells that express it and of counts
+        scaled as the tokenizer scales them, is used where there is one.
 
     Returns
     -------

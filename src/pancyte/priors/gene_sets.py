@@ -76,7 +76,8 @@ def found(given: str, usual: str, what: str) -> Path:
     if not path.is_file():
         raise MissingError(
             f"There is no {path}.",
-            fix=f"Give file: with the path of {what}, or set PANCYTE_DATA to a folder with {usual}.",
+            fix=f"Give file: with the path of {what}, or set PANCYTE_DATA to a folder that has "
+            f"{usual}.",
         )
     return path
 

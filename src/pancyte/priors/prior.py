@@ -40,7 +40,7 @@ class Prior(ABC):
     Config: ClassVar[type[PriorConfig]] = PriorConfig
 
     def __init__(self, config: Any = None) -> None:
-        self.config = config or self.Config()
+        self.config: Any = config or self.Config()
 
     @abstractmethod
     def table(self, corpus: Corpus, rows: Sequence[np.ndarray | None] | None = None) -> PriorTable:
@@ -84,11 +84,13 @@ def fit_priors(
         prior = kind(registry.settings_of(kind, part.get("config", {})))
         table = prior.table(corpus, rows)
         if not table.coverage(vocabulary.table):
-            examples = ", ".join(repr(str(name)) for name in table.genes.index[:2])
+            mine, theirs = (
+                ", ".join(repr(str(name)) for name in names[:2])
+                for names in (table.genes.index, vocabulary.table.index)
+            )
             raise InputError(
-                f"The prior {prior.name!r} knows none of the {len(vocabulary):,} genes: its own are "
-                f"called {examples} …, the vocabulary's "
-                f"{', '.join(repr(str(name)) for name in vocabulary.table.index[:2])} ….",
+                f"The prior {prior.name!r} knows none of the {len(vocabulary):,} genes: its own "
+                f"are called {mine} …, the vocabulary's {theirs} ….",
                 fix="Give vectors of this species' genes, under symbols or Ensembl ids.",
             )
         if prior.config.shuffled is not None:

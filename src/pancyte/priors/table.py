@@ -130,16 +130,14 @@ class PriorTable:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: vectors in half precision, names as UTF-8, one per line."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        save_file(
-            {
-                "vectors": self.vectors.astype(np.float16),
-                "names": _text(self.genes.index),
-                "symbols": _text(self.genes["symbol"]),
-            },
-            path,
-        )
+        tensors = {
+            "vectors": self.vectors.astype(np.float16),
+            "names": _text(self.genes.index),
+            "symbols": _text(self.genes["symbol"]),
+        }
+        Path(path).write_bytes(save(tensors))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

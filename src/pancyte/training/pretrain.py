@@ -180,7 +180,7 @@ def _entry(shown: tuple[Part, np.ndarray]) -> dict[str, Any]:
 
 def _identity(run: Run, model: Model, cells: list[str]) -> dict[str, Any]:
     """Collect what makes a run this run: settings, cells, and the content of its priors."""
-    identity = {"run": run.model_dump(mode="json"), "cells": cells}
+    identity: dict[str, Any] = {"run": run.model_dump(mode="json"), "cells": cells}
     if model.priors:
         return {**identity, "priors": model.fingerprint()}
     # a run file without priors is the same run as before there were any
