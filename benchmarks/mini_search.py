@@ -58,6 +58,12 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "prior, 12,000 genes": {**UNTRAINED, "tokenizer": {"features": 12000}},
     "prior + contrastive effects": {"objective": EFFECTS},
     "prior + contrastive effects, slow": {"objective": EFFECTS, "loop": {"rate": 2e-4}},
+    "prior, 10,000 counts + contrastive effects": {
+        "objective": EFFECTS,
+        "loop": {"rate": 2e-4},
+        "priors": [{**NOISE, "target_sum": 10000}],
+        "tokenizer": {"target_sum": 10000},
+    },
     "prior + contrastive halves": {"objective": {"name": "contrastive", "pooling": "cls"}},
     "prior + cell value": {"objective": {"name": "cell_value"}},
     "prior + denoise": {"objective": {"name": "denoise"}},
