@@ -175,13 +175,13 @@ class SetNetwork(Backbone):
                 ids, table, tokens.offsets[:-1], mode="sum", per_sample_weights=values
             )
             cls = self._read(sums, tokens.context, skip)
-            seen = cls[tokens.cell_index]
+            told = self.tell(cls)[tokens.cell_index]
         else:
             of_cells, of_tokens = _partial_sums(table[ids] * values.unsqueeze(1), tokens)
             cls = self._read(of_cells, tokens.context, skip)
             each = {name: codes[tokens.cell_index] for name, codes in tokens.context.items()}
-            seen = self._read(of_tokens, each, skip)
-        return Hidden(table[ids] * (1 + self.tell(seen)), cls, tokens.offsets, table)
+            told = self.tell(self._read(of_tokens, each, skip))
+        return Hidden(table[ids] * (1 + told), cls, tokens.offsets, table)
 
     def _read(
         self, sums: Float[Tensor, "rows width"], context: dict[str, Tensor], skip: int
