@@ -120,6 +120,8 @@ def design(name: str, corpus: Path, seed: int) -> Run:
     """Return the recipe with this design's changes, without the validation datasets."""
     recipe = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
     recipe["priors"] = [NOISE]
+    recipe["tokenizer"]["target_sum"] = 1000
+    recipe["loop"]["rate"] = 5e-4
     change = DESIGNS[name]
     for key, value in change.items():
         merges = isinstance(value, dict) and (key in ("tokenizer", "loop") or "name" not in value)
