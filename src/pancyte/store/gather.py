@@ -99,7 +99,8 @@ def _row_sum(part: np.ndarray, small: bool) -> float:
         for start in range(0, part.size, 1 << 16):
             some, whole = part[start : start + (1 << 16)], np.uint32(0)
             for i in range(some.size):
-                whole += np.uint32(some[i])
+                # without the outer conversion the sum would be widened to 64 bits
+                whole = np.uint32(whole + np.uint32(some[i]))
             total += whole
         return total
     # four sums at a time: an addition need not wait for the one before it
