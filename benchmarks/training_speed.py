@@ -64,7 +64,7 @@ class Shape:
 SHAPES = (
     Shape("4 × 256, values", VALUE, 4, 256, 4, 1200, 8, 4),
     Shape("4 × 256, values, every cell cut to 1,200", VALUE, 4, 256, 4, 1200, 2, 2, full=True),
-    Shape("6 × 256, ranks", GENE, 6, 256, 2, 2048, 2, 2),
+    Shape("6 × 256, ranks", GENE, 6, 256, 2, 2048, 4, 2),
 )
 CURVES = "curves"
 PARTS = ("values", "values-full", "ranks", CURVES)
