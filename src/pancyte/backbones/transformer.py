@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -92,6 +93,26 @@ def into_residual(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
     return layer.get_submodule("attention.out"), layer.get_submodule("contract")
 
 
+@torch.no_grad()
+def draw_weights(network: Any, seed: int, *, unit: Sequence[Tensor]) -> None:
+    """Draw the weights of `embedding` and `layers`; the vectors in `unit` with unit variance."""
+    generator = torch.Generator().manual_seed(seed)
+    tables = (network.embedding.feature, *network.embedding.context.values())
+    ones = {id(table.weight) for table in tables} | {id(vector) for vector in unit}
+    residual = {id(part.weight) for layer in network.layers for part in into_residual(layer)}
+    for name, parameter in network.named_parameters():
+        module = network.get_submodule(name.rpartition(".")[0])
+        if isinstance(module, nn.LayerNorm) or name.startswith("embedding.value.scale"):
+            parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+        elif name.endswith("bias"):
+            parameter.zero_()
+        else:
+            std = 0.02 / (2 * network.config.depth) ** 0.5 if id(parameter) in residual else 0.02
+            if id(parameter) in ones or name.endswith((".hidden", ".widen.weight")):
+                std = 1.0
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+
+
 class Transformer(Backbone):
     """Reads a cell as a set of gene tokens behind one ``<cls>`` and mixes them by attention.
 
@@ -120,24 +141,9 @@ class Transformer(Backbone):
         """Length of the vectors it returns."""
         return self.config.width
 
-    @torch.no_grad()
     def initialise(self, seed: int) -> None:
         """Draw weights: unit normal for inputs, as GPT-2 (.02, less into the residual) inside."""
-        generator = torch.Generator().manual_seed(seed)
-        tables = (self.embedding.feature, *self.embedding.context.values())
-        unit = {id(table.weight) for table in tables} | {id(self.embedding.cls)}
-        residual = {id(part.weight) for layer in self.layers for part in into_residual(layer)}
-        for name, parameter in self.named_parameters():
-            module = self.get_submodule(name.rpartition(".")[0])
-            if isinstance(module, nn.LayerNorm) or name.startswith("embedding.value.scale"):
-                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
-            elif name.endswith("bias"):
-                parameter.zero_()
-            else:
-                std = 0.02 / (2 * self.config.depth) ** 0.5 if id(parameter) in residual else 0.02
-                if id(parameter) in unit or name.endswith((".hidden", ".widen.weight")):
-                    std = 1.0
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+        draw_weights(self, seed, unit=(self.embedding.cls,))
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Put ``<cls>`` before each cell's tokens, mix, and take it apart again."""
