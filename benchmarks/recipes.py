@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("recipes", nargs="*", default=RECIPES)
     parser.add_argument("--steps", type=int, help="instead of the recipes' own")
     parser.add_argument("--cells", type=int, default=800, help="of each held-out dataset")
+    parser.add_argument("--prepare", action="store_true", help="train and embed only")
     parser.add_argument("--work", type=Path, default=Path("runs/recipes"))
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -68,6 +69,8 @@ def main() -> None:
         trained(name, given)
         embedded(name, sets, given.work)
         made.append(name)
+    if given.prepare:
+        return
     results = compared(made, sets, given.work)
     text = page(made, results, given)
     (RESULTS / "recipes.md").write_text(text, encoding="utf-8")
@@ -140,7 +143,7 @@ def compared(names: list[str], sets: dict[str, Cells], work: Path) -> Results:
         )
         for name in ASKED
     ]
-    path = work / "results.json"
+    path = work / f"results-{len(names)}.json"
     if not path.exists():
         ask_all(methods, questions, seeds=[0]).to_json(path)
     return Results.from_json(path)
@@ -168,8 +171,8 @@ def page(names: list[str], results: Results, given: argparse.Namespace) -> str:
         "range over folds of the difference to the same network with random weights",
         "- nothing was chosen on these scores\n",
         "## Pre-training\n",
-        "| design | tokenizer | backbone | objective | parameters | CPU-s | cells embedded per CPU-s"
-        " | held-out loss | its trivial predictor | best rival |",
+        "| design | tokenizer | backbone | objective | parameters | CPU-s | cells embedded per "
+        "CPU-s | held-out loss | its trivial predictor | best rival |",
         "|---|---|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, model, cost in zip(names, models, costs, strict=True):

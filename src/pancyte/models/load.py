@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pancyte.errors import MissingError
+from pancyte.models.hub import fetch, is_remote
 from pancyte.models.model import Model
 
 
@@ -14,16 +15,17 @@ def load(name: str | Path) -> Model:
     Parameters
     ----------
     name
-        Path of a folder with ``config.json``, ``model.safetensors`` and ``vocabulary.tsv``.
+        Path of a folder with ``config.json``, ``model.safetensors`` and ``vocabulary.tsv``, or
+        ``hf:owner/repo`` for a model on a hub (see `pancyte.models.hub.fetch`).
 
     Raises
     ------
     MissingError
-        If there is no such folder.
+        If there is no such folder, or no such model on the hub.
     IntegrityError
         If a file is damaged, or a weight is missing or left over.
     """
-    folder = Path(name)
+    folder = fetch(str(name)) if is_remote(str(name)) else Path(name)
     if not folder.is_dir():
         raise MissingError(
             f"There is no model folder {str(name)!r}.",
