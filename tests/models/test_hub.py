@@ -107,7 +107,9 @@ def test_offline_uses_the_cache_or_says_what_would_help(hub, repo, monkeypatch):
 
 
 def test_a_missing_repository_a_private_one_and_a_missing_revision(hub, repo, monkeypatch):
-    with pytest.raises(MissingError, match=r"hf:owner/none@main is not at http://127.*may not see"):
+    with pytest.raises(
+        MissingError, match=r"hf:owner/none@main is not at http://127.*may not do that"
+    ):
         hubs.fetch("hf:owner/none")
     with pytest.raises(MissingError, match="no such revision: hf:owner/tiny@v2"):
         hubs.fetch("hf:owner/tiny@v2")

@@ -8,6 +8,16 @@ from typing import Any
 import jinja2
 
 TEMPLATE = """\
+{% if licence -%}
+---
+library_name: pancyte
+license: {{ licence.lower() if licence.lower() in known else "other" }}
+{%- if licence.lower() not in known %}
+license_name: {{ licence | tojson }}
+{%- endif %}
+tags: [single-cell, biology]
+---
+{% endif -%}
 # {{ name }}
 
 {{ description }}
@@ -20,15 +30,19 @@ TEMPLATE = """\
 | backbone | {{ backbone }} |
 | objective | {{ objective }} |
 | species | {{ species | join(", ") }} |
+{% if licence -%}
+| licence | {{ licence }} |
+{% endif -%}
 | made with | pancyte {{ version }} |
 
 ## What it has seen in pre-training
 
 {% if trained_on -%}
-| dataset | cells | content hash |
-|---|---|---|
+| dataset | cells | licence | content hash |
+|---|---|---|---|
 {% for item in trained_on -%}
-| {{ item.name }} | {{ "{:,}".format(item.cells) }} | `{{ item.content_hash[:16] }}` |
+| {{ item.name }} | {{ "{:,}".format(item.cells) }} | {{ item.licence or "not known" }} | \
+`{{ item.content_hash[:16] }}` |
 {% endfor %}
 No label entered the training. A benchmark on one of these datasets is marked as seen.
 {%- else -%}
@@ -45,11 +59,34 @@ Nothing: its weights are random.
 It was not.
 {%- endif %}
 
+{% if metrics -%}
+## How it compares
+
+| dataset | task | metric | this model | best baseline | difference | 95 % interval | wins |
+|---|---|---|---:|---|---:|---|---|
+{% for item in metrics -%}
+| {{ item.dataset }}{{ " (seen in pre-training)" if item.seen }} | {{ item.task }} | \
+{{ item.metric }} ({{ item.adaptation }}) | {{ "%.3f" % item.model_value }} | \
+{{ item.baseline }} {{ "%.3f" % item.baseline_value }} | {{ "%+.3f" % item.difference }} | \
+{{ "%.3f" % item.low }} to {{ "%.3f" % item.high }} | {{ item.winner }} |
+{% endfor %}
+{% endif -%}
 ## Known limits
 
+{% for limit in limits -%}
+- {{ limit }}
+{% endfor %}
 A pre-trained embedding is not better than highly variable genes and PCA by default. Compare the two
 on your data with `pancyte bench` before you rely on either.
 """
+
+
+# as the hub's own list of licences spells them
+LICENCES = {
+    *("agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0"),
+    *("cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-4.0", "cc0-1.0"),
+    *("gpl-3.0", "lgpl-3.0", "mit", "mpl-2.0", "unlicense"),
+}
 
 
 @dataclass(frozen=True)
@@ -65,9 +102,16 @@ class Card:
     species
         Species whose gene names are in the vocabulary.
     trained_on
-        For each pre-training dataset its ``name``, number of ``cells`` and ``content_hash``.
+        For each pre-training dataset its ``name``, number of ``cells``, ``content_hash`` and, where
+        known, ``licence``.
     training
         Steps, tokens, seconds, held-out losses beside those of the trivial predictor, seed.
+    licence
+        Licence of the weights, such as ``"CC-BY-4.0"``; ``""`` if none is given.
+    metrics
+        Verdicts of a benchmark: this model beside the best baseline.
+    limits
+        What it is not good for, one sentence each.
     """
 
     name: str = "model"
@@ -75,6 +119,9 @@ class Card:
     species: list[str] = field(default_factory=list)
     trained_on: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for ``config.json``."""
@@ -83,4 +130,4 @@ class Card:
     def markdown(self, **facts: Any) -> str:
         """Render the card; `facts` are what the model itself knows (sizes, parts, version)."""
         template = jinja2.Environment(autoescape=False, trim_blocks=False).from_string(TEMPLATE)  # noqa: S701 -- Markdown, not HTML
-        return template.render(**self.as_dict(), **facts)
+        return template.render(**self.as_dict(), known=LICENCES, **facts)

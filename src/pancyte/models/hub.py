@@ -128,7 +128,7 @@ def fetch(name: str) -> Path:
     folder = wanted.place / listed["commit"]
     for file, facts in listed["files"].items():
         inside = f"{wanted.folder}/{file}" if wanted.folder else file
-        if not _matches(folder / inside, facts):
+        if not matches(folder / inside, facts):
             patiently(_download(api, wanted, listed["commit"], inside, folder), str(wanted))
     _check(wanted, listed)
     files.write_text(wanted.record, json.dumps(listed, indent=1))
@@ -188,7 +188,7 @@ def _from_cache(wanted: Address) -> Path:
 def _check(wanted: Address, listed: dict[str, Any]) -> None:
     for name, facts in listed["files"].items():
         path = wanted.place / listed["commit"] / wanted.folder / name
-        if not _matches(path, facts):
+        if not matches(path, facts):
             path.unlink(missing_ok=True)
             raise IntegrityError(
                 f"{name} of {wanted} is not the file that its checksum describes; it was removed.",
@@ -196,7 +196,7 @@ def _check(wanted: Address, listed: dict[str, Any]) -> None:
             )
 
 
-def _matches(path: Path, facts: dict[str, Any]) -> bool:
+def matches(path: Path, facts: dict[str, Any]) -> bool:
     """Whether a file has the SHA-256 that the hub names or, for small ones, git's own hash."""
     if not path.is_file() or path.stat().st_size != facts["size"]:
         return False

@@ -125,8 +125,9 @@ def _plain(error: Exception, what: str) -> PancyteError:
         return MissingError(f"{what}: a file or folder is not there.", fix="Check the name.")
     if errors.RepositoryNotFoundError in found or _status(error) in (401, 403, 404):
         return MissingError(
-            f"{what} is not at {endpoint()}, or you may not see it.",
-            fix="Check the spelling; for a private one set HF_TOKEN.",
+            f"{what} is not at {endpoint()}, or you may not do that.",
+            fix="Check the spelling; for a private one, or to publish, set HF_TOKEN to a token "
+            "that has the right.",
         )
     if isinstance(error, OSError) and _status(error) is None:
         return ResourceError(f"{what} could not be stored: {error}", fix="Check the disk.")
@@ -137,5 +138,6 @@ def _plain(error: Exception, what: str) -> PancyteError:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
+    deepest = _chain(error)[-1]
+    text = str(deepest).strip().splitlines()
+    return f"{type(deepest).__name__}: {text[0] if text else ''}".rstrip(": ")
