@@ -11,16 +11,16 @@ PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 HEAD = """\
 # Published models
 
-What is known of the published models of single cells, {number} of them, as `pancyte models` prints it;
+What is known of {number} published models of single cells, as `pancyte models` prints it;
 `pancyte models NAME` shows one, `--json` gives all to a program. The facts are kept in
-`src/pancyte/models/published.yaml`, one entry a model with a citation; this page is made of them by
-`python scripts/build_models_page.py`. What *checked in* says is where we read the facts; those after
-*not checked* come from memory of the papers, so look them up before you rely on them. A missing or wrong
-model is one entry to add or mend.
+`src/pancyte/models/published.yaml`, one entry a model with a citation; this page is made of them
+by `python scripts/build_models_page.py`. *Checked in* says where we read the facts; those after
+*not checked* come from memory of the papers, so look them up before you rely on them. A missing
+or wrong model is one entry to add or mend.
 
-*Here* is what pancyte itself can say: `design` is a run file that trains the model's design in miniature
-from scratch (see [](results/recipes.md)), not the model; an importer loads its own checkpoints. Seconds
-are CPU seconds of one core for one cell.
+*Here* is what pancyte itself can say: a `design` is a run file that trains the model's design in
+miniature from scratch (see [](results/recipes.md)), not the model; an importer loads its own
+checkpoints. Seconds are CPU seconds of one core for one cell.
 
 No model is ranked here. Whether one is better than a simple baseline on your data is what
 [benchmarks](benchmark.md) are for, and often it is not.

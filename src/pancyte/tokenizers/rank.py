@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pancyte.tokenizers.packing import Rows
-from pancyte.tokenizers.tokenizer import Tokenizer, TokenizerConfig
-
-
-@dataclass(frozen=True)
-class RankConfig(TokenizerConfig):
-    """How genes are ordered; further settings as in `TokenizerConfig`.
-
-    Attributes
-    ----------
-    by_median
-        Divide by the corpus median first, as Geneformer does; otherwise genes stand in the order
-        of their counts, as in tGPT (Shen et al., iScience 2023) and Cell2Sentence (Levine et
-        al., ICML 2024).
-    """
-
-    by_median: bool = True
+from pancyte.tokenizers.tokenizer import Tokenizer
 
 
 class RankTokenizer(Tokenizer):
@@ -35,11 +18,8 @@ class RankTokenizer(Tokenizer):
 
     name = "rank"
     value_kind = "rank"
-    Config = RankConfig
-    config: RankConfig
 
     def pack(self, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Order each cell's features and number them."""
-        medians = self.medians if self.config.by_median else np.ones(len(self.vocabulary))
-        ids, places, offsets = rows.ranked(medians, self.config.max_length)
+        ids, places, offsets = rows.ranked(self.medians, self.config.max_length)
         return ids, places, offsets
