@@ -16,9 +16,10 @@ from stamp import RESULTS, ROOT, stamp
 
 import pancyte as pan
 from pancyte.benchmark.benchmark import ask_all
-from pancyte.benchmark.results import Results
+from pancyte.benchmark.results import Results, together
 from pancyte.corpus.sources import load_cells
 from pancyte.shapes import Cells
+from pancyte.tasks.annotation import Annotation
 from pancyte.tasks.dataset import Dataset
 from pancyte.tasks.frozen import cell_hashes
 from pancyte.training.run import load_run
@@ -117,35 +118,45 @@ def embedded(name: str, sets: dict[str, Cells], work: Path) -> dict[str, np.ndar
     return dict(np.load(path))
 
 
+class Alone(Annotation):
+    """The same questions without the baselines, which are asked once for all recipes."""
+
+    def baselines(self, dataset: Dataset) -> tuple[str, ...]:
+        return ()
+
+
 def compared(names: list[str], sets: dict[str, Cells], work: Path) -> Results:
     """Score all embeddings and every baseline on the same folds."""
+    datasets = [
+        Dataset(cells, label_key="cell_type", batch_key=group, split_by=group, title=name)
+        for name, group in ASKED.items()
+        for cells in [sets[name]]
+    ]
+    parts = [scored(work / "results-baselines.json", ["majority"], Annotation(), datasets)]
     keys = {dataset: cell_hashes(cells) for dataset, cells in sets.items()}
-    methods = []
     for name in names:
         vectors = embedded(name, sets, work)
-        for title in (name, f"random {name}"):
-            known = {
-                key: vector
-                for dataset in sets
-                for key, vector in zip(keys[dataset], vectors[f"{title}|{dataset}"], strict=True)
-            }
-            methods.append(Kept(title, known))
-    questions = [
-        (
-            "annotation",
-            Dataset(
-                cells=sets[name],
-                label_key="cell_type",
-                batch_key=ASKED[name],
-                split_by=ASKED[name],
-                title=name,
-            ),
-        )
-        for name in ASKED
-    ]
-    path = work / f"results-{len(names)}.json"
+        methods = [
+            Kept(
+                title,
+                {
+                    key: vector
+                    for dataset in sets
+                    for key, vector in zip(
+                        keys[dataset], vectors[f"{title}|{dataset}"], strict=True
+                    )
+                },
+            )
+            for title in (name, f"random {name}")
+        ]
+        parts.append(scored(work / f"results-{name}.json", methods, Alone(), datasets))
+    return together(parts)
+
+
+def scored(path: Path, methods: list, task: Annotation, datasets: list[Dataset]) -> Results:
     if not path.exists():
-        ask_all(methods, questions, seeds=[0]).to_json(path)
+        ask_all(methods, [(task, dataset) for dataset in datasets], seeds=[0]).to_json(path)
+        print(path.name, flush=True)
     return Results.from_json(path)
 
 

@@ -1,11 +1,13 @@
 import json
 import shutil
 
+import anndata as ad
 import numpy as np
 import pytest
 
 import pancyte as pan
 from pancyte._settings import settings
+from pancyte.cli.main import run
 from pancyte.errors import IntegrityError, MissingError, ResourceError, UsageError
 from pancyte.models import hub as hubs
 from pancyte.models import hub_client
@@ -37,6 +39,7 @@ def hub(tmp_path, monkeypatch):
     server = Hub()
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(settings, "cache_dir", tmp_path / "cache")
     monkeypatch.setattr(settings, "offline", False)
     monkeypatch.setattr(hub_client, "PAUSE", 0.01)
@@ -56,6 +59,20 @@ def test_a_fetched_model_is_the_model(hub, repo, folder, cells):
     loaded = pan.load("hf:owner/tiny")
     assert loaded.fingerprint() == pan.load(folder).fingerprint()
     np.testing.assert_array_equal(loaded.embed(cells), pan.load(folder).embed(cells))
+
+
+def test_the_command_line_takes_the_name(hub, repo, cells_file, tmp_path, capsys):
+    out = tmp_path / "out.h5ad"
+    for verb in (["check", cells_file], ["embed", cells_file, "-o", out]):
+        with pytest.raises(SystemExit) as stop:
+            run([str(word) for word in (*verb, "-m", "hf:owner/tiny")])
+        assert stop.value.code == 0, capsys.readouterr().err
+    assert "tiny" in capsys.readouterr().out
+    assert "X_tiny" in ad.read_h5ad(out).obsm
+    with pytest.raises(SystemExit) as stop:
+        run(["embed", str(cells_file), "-m", "hf:owner/none", "-o", str(tmp_path / "no.h5ad")])
+    assert stop.value.code == 4
+    assert "hf:owner/none@main is not at" in capsys.readouterr().err
 
 
 def test_only_data_are_fetched(hub, repo):
