@@ -47,6 +47,7 @@ def _row(*columns: str) -> str:
 
 def _sheet(facts: dict[str, Any]) -> list[str]:
     """One line for each fact, wrapped to the terminal."""
+    facts = dict(facts)
     measured, citation = facts.pop("measured") or {}, facts.pop("citation")
     place = citation["doi"] or citation["arxiv"] or ""
     shown = {
@@ -59,13 +60,7 @@ def _sheet(facts: dict[str, Any]) -> list[str]:
     room = max(60, min(100, shutil.get_terminal_size().columns))
     lines = []
     for key, value in shown.items():
-        text = (
-            "; ".join(value)
-            if isinstance(value, list)
-            else f"{value:,}"
-            if (isinstance(value, int))
-            else str(value or "")
-        )
+        text = _text(value)
         if text:
             lines += textwrap.wrap(
                 text,
@@ -75,3 +70,9 @@ def _sheet(facts: dict[str, Any]) -> list[str]:
                 break_on_hyphens=False,
             )
     return lines
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(value)
+    return f"{value:,}" if isinstance(value, int) else str(value or "")

@@ -62,7 +62,7 @@ It was not.
 {% if metrics -%}
 ## How it compares
 
-| dataset | task | metric | this model | best baseline | difference | 95 % interval | wins |
+| dataset | task | metric | this model | best baseline | better by | 95 % interval | wins |
 |---|---|---|---:|---|---:|---|---|
 {% for item in metrics -%}
 | {{ item.dataset }}{{ " (seen in pre-training)" if item.seen }} | {{ item.task }} | \
@@ -75,8 +75,9 @@ It was not.
 
 {% for limit in limits -%}
 - {{ limit }}
-{% endfor %}
-A pre-trained embedding is not better than highly variable genes and PCA by default. Compare the two
+{% endfor -%}
+{{ "\n" if limits }}A pre-trained embedding is not better than highly variable genes and \
+PCA by default. Compare the two
 on your data with `pancyte bench` before you rely on either.
 """
 

@@ -154,9 +154,9 @@ def scores(results: Any, name: str) -> list[dict[str, Any]]:
         If the file holds no results, or none of this model beside a baseline.
     """
     rows, verdicts = _records(results)
-    seen = {(row["dataset"]) for row in rows if row.get("method") == name and row.get("seen")}
+    seen = {row["dataset"] for row in rows if row.get("method") == name and row.get("seen")}
     found = [
-        {**{key: item[key] for key in KEPT}, "seen": item["dataset"] in seen}
+        {**{key: _number(item[key]) for key in KEPT}, "seen": item["dataset"] in seen}
         for item in verdicts
         if item.get("method") == name and item.get("headline") and item.get("baseline")
     ]
@@ -175,6 +175,11 @@ def parcel(model: Model, name: str, *, private: bool) -> Parcel:
         model.save_pretrained(Path(folder) / "model")
         sizes = {part: (Path(folder) / "model" / part).stat().st_size for part in NAMES}
     return Parcel(f"{address(name).repo} at {endpoint()}", private, sizes)
+
+
+def _number(value: Any) -> Any:
+    # an interval that could not be had is null in JSON
+    return float("nan") if value is None else value
 
 
 def _records(results: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
