@@ -19,8 +19,8 @@ by `python scripts/build_models_page.py`. *Checked in* says where we read the fa
 or wrong model is one entry to add or mend.
 
 *Here* is what pancyte itself can say: a `design` is a run file that trains the model's design in
-miniature from scratch (see [](results/recipes.md)), not the model; an importer loads its own
-checkpoints. Seconds are CPU seconds of one core for one cell.
+miniature from scratch (see [](runs.md#designs-of-published-models)), not the model; an importer
+loads its own checkpoints. Seconds are CPU seconds of one core for one cell.
 
 No model is ranked here. Whether one is better than a simple baseline on your data is what
 [benchmarks](benchmark.md) are for, and often it is not.
