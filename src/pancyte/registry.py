@@ -14,7 +14,16 @@ from typing import Any
 
 from pancyte.errors import UsageError
 
-KINDS = ("tokenizers", "backbones", "objectives", "tasks", "metrics", "methods", "datasets")
+KINDS = (
+    "tokenizers",
+    "priors",
+    "backbones",
+    "objectives",
+    "tasks",
+    "metrics",
+    "methods",
+    "datasets",
+)
 
 
 @cache

@@ -6,6 +6,7 @@ import torch
 from pancyte.corpus.identity import positions
 from pancyte.errors import UsageError
 from pancyte.tokenizers.genome import PLACE, GenomeConfig, GenomeTokenizer, genome_order
+from pancyte.tokenizers.vocabulary import Vocabulary
 
 
 @pytest.fixture
@@ -58,11 +59,19 @@ def test_a_cell_has_as_many_draws_as_genes_and_never_another_gene(fitted, cells)
 
 
 def test_the_order_is_kept_with_the_vocabulary(fitted, tmp_path):
-    from pancyte.tokenizers.vocabulary import Vocabulary
-
     fitted.vocabulary.save(tmp_path / "vocabulary.tsv")
     back = Vocabulary.load(tmp_path / "vocabulary.tsv")
     np.testing.assert_array_equal(back.table[PLACE], fitted.vocabulary.table[PLACE])
+
+
+def test_genes_that_join_later_come_last(fitted, cells):
+    table = fitted.vocabulary.table.copy()
+    table.iloc[[0, 5], table.columns.get_loc(PLACE)] = np.nan
+    tokens = GenomeTokenizer(fitted.config, Vocabulary(table))(cells)
+    for row in range(0, len(cells), 10):
+        ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]].numpy()
+        late = np.isin(ids, [0, 5])
+        assert not late[: len(ids) - late.sum()].any()
 
 
 def test_order_of_a_few_genes_whose_places_are_known():

@@ -9,9 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pancyte.backbones.attention import Padding
-from pancyte.backbones.backbone import Backbone
-from pancyte.backbones.embed import TokenEmbedding
-from pancyte.backbones.transformer import Layer, TransformerConfig, draw_weights
+from pancyte.backbones.transformer import Transformer, TransformerConfig
 from pancyte.errors import UsageError
 from pancyte.shapes import Hidden, Tokens, cell_index, offsets_of
 
@@ -34,7 +32,7 @@ class CellSentenceConfig(TransformerConfig):
             raise UsageError(f"alone is {self.alone}.", fix="Give a share, 0 to 1.")
 
 
-class CellSentence(Backbone):
+class CellSentence(Transformer):
     """Reads a cell as the average of its genes' vectors, and mixes cells, not genes, by attention.
 
     The cells-as-tokens design of CellPLM (Wen et al., ICLR 2024). In training the cells of a
@@ -49,27 +47,10 @@ class CellSentence(Backbone):
 
     def __init__(self, config: CellSentenceConfig) -> None:
         super().__init__(config)
-        self.embedding = TokenEmbedding(
-            config.features,
-            config.width,
-            value_kind=config.value_kind,
-            places=config.places,
-            context=config.context,
-        )
         self.expand = nn.Linear(config.width, config.width * config.expansion)
         self.contract = nn.Linear(config.width * config.expansion, config.width)
         self.common = nn.Parameter(torch.empty(config.width))
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.initialise(0)
-
-    @property
-    def width(self) -> int:
-        """Length of the vectors it returns."""
-        return self.config.width
-
-    def initialise(self, seed: int) -> None:
-        """Draw weights as those of the transformer."""
-        draw_weights(self, seed, unit=(self.embedding.cls, self.common))
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Average each cell's tokens, mix cells, and add what comes of it to the tokens."""
@@ -78,10 +59,11 @@ class CellSentence(Backbone):
                 f"{skip} layers cannot be left out of {self.config.depth}.",
                 fix="Give a smaller skip.",
             )
-        embedded, cls = self.embedding(tokens)
+        table = self.embedding.feature.weight
+        embedded, cls = self.embedding(tokens, table)
         cells = cls + _average(embedded, tokens)
         cells = cells + self.contract(nn.functional.gelu(self.expand(cells)))
-        order, lengths = self._sentences(len(tokens), embedded.device)
+        order, lengths = self.sentences(len(tokens), embedded.device)
         offsets = offsets_of(lengths + 1)
         at_cell = torch.arange(len(cells), device=embedded.device) + cell_index(offsets_of(lengths))
         at_cell = at_cell + 1
@@ -94,10 +76,10 @@ class CellSentence(Backbone):
             embedded + mixed.index_select(0, tokens.cell_index),
             mixed,
             tokens.offsets,
-            self.embedding.feature.weight,
+            table,
         )
 
-    def _sentences(
+    def sentences(
         self, cells: int, device: torch.device
     ) -> tuple[Int[Tensor, " cells"], Int[Tensor, " sentences"]]:
         """Order the cells, and say how many each sentence has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from pancyte.backbones.attention import Attention, Padding
 from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.embed import TokenEmbedding
+from pancyte.backbones.feature_table import FeatureTable
 from pancyte.errors import UsageError
 from pancyte.shapes import Hidden, Tokens, offsets_of
 
@@ -43,6 +43,10 @@ class TransformerConfig:
         Width of the inner layer of the feed-forward part, in widths.
     dropout
         Share of each residual update set to zero in training.
+    prior
+        Length of the features' prior vectors; from the run's priors.
+    cold
+        With priors: share of the features read by their prior alone, drawn anew at each step.
     """
 
     features: int
@@ -54,6 +58,8 @@ class TransformerConfig:
     heads: int = 0
     expansion: int = 4
     dropout: float = 0.0
+    prior: int = 0
+    cold: float = 0.1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "width", self.width or HEAD_WIDTH * self.depth)
@@ -93,26 +99,6 @@ def into_residual(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
     return layer.get_submodule("attention.out"), layer.get_submodule("contract")
 
 
-@torch.no_grad()
-def draw_weights(network: Any, seed: int, *, unit: Sequence[Tensor]) -> None:
-    """Draw the weights of `embedding` and `layers`; the vectors in `unit` with unit variance."""
-    generator = torch.Generator().manual_seed(seed)
-    tables = (network.embedding.feature, *network.embedding.context.values())
-    ones = {id(table.weight) for table in tables} | {id(vector) for vector in unit}
-    residual = {id(part.weight) for layer in network.layers for part in into_residual(layer)}
-    for name, parameter in network.named_parameters():
-        module = network.get_submodule(name.rpartition(".")[0])
-        if isinstance(module, nn.LayerNorm) or name.startswith("embedding.value.scale"):
-            parameter.fill_(1.0 if name.endswith("weight") else 0.0)
-        elif name.endswith("bias"):
-            parameter.zero_()
-        else:
-            std = 0.02 / (2 * network.config.depth) ** 0.5 if id(parameter) in residual else 0.02
-            if id(parameter) in ones or name.endswith((".hidden", ".widen.weight")):
-                std = 1.0
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
-
-
 class Transformer(Backbone):
     """Reads a cell as a set of gene tokens behind one ``<cls>`` and mixes them by attention.
 
@@ -132,6 +118,8 @@ class Transformer(Backbone):
             value_kind=config.value_kind,
             places=config.places,
             context=config.context,
+            prior=config.prior,
+            cold=config.cold,
         )
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.initialise(0)
@@ -141,9 +129,40 @@ class Transformer(Backbone):
         """Length of the vectors it returns."""
         return self.config.width
 
+    @torch.no_grad()
     def initialise(self, seed: int) -> None:
         """Draw weights: unit normal for inputs, as GPT-2 (.02, less into the residual) inside."""
-        draw_weights(self, seed, unit=(self.embedding.cls,))
+        generator = torch.Generator().manual_seed(seed)
+        unit = ("embedding.feature.", "embedding.context.", "embedding.cls")
+        residual = {id(part.weight) for layer in self.layers for part in into_residual(layer)}
+        for name, parameter in self.named_parameters():
+            module = self.get_submodule(name.rpartition(".")[0])
+            if isinstance(module, nn.LayerNorm) or name.startswith("embedding.value.scale"):
+                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+            elif name.endswith("bias"):
+                parameter.zero_()
+            else:
+                std = 0.02 / (2 * self.config.depth) ** 0.5 if id(parameter) in residual else 0.02
+                if name.startswith(unit) or name.endswith((".hidden", ".widen.weight")):
+                    std = 1.0
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+        if isinstance(self.embedding.feature, FeatureTable):
+            self.embedding.feature.start_from_prior()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name and settings; those of priors only where there are any."""
+        told = super().as_dict()
+        if not self.config.prior:
+            told["config"] = {k: v for k, v in told["config"].items() if k not in ("prior", "cold")}
+        return told
+
+    def tell_priors(self, vectors: Float[Tensor, "features dims"]) -> None:
+        """Take what is known of the features beforehand."""
+        feature = self.embedding.feature
+        if not isinstance(feature, FeatureTable):
+            super().tell_priors(vectors)
+        else:
+            feature.prior.copy_(vectors)
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Put ``<cls>`` before each cell's tokens, mix, and take it apart again."""
@@ -152,7 +171,8 @@ class Transformer(Backbone):
                 f"{skip} layers cannot be left out of {self.config.depth}.",
                 fix="Give a smaller skip.",
             )
-        embedded, cls = self.embedding(tokens)
+        table = self.embedding.feature.weight
+        embedded, cls = self.embedding(tokens, table)
         offsets = offsets_of(tokens.lengths + 1)
         at_cls = offsets[:-1]
         at_token = torch.arange(len(embedded), device=embedded.device) + tokens.cell_index + 1
@@ -165,7 +185,7 @@ class Transformer(Backbone):
             rows.index_select(0, at_token),
             rows.index_select(0, at_cls),
             tokens.offsets,
-            self.embedding.feature.weight,
+            table,
         )
 
 

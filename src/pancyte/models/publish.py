@@ -22,7 +22,6 @@ KEPT = (
     *("dataset", "task", "adaptation", "metric", "model_value"),
     *("baseline", "baseline_value", "difference", "low", "high", "winner"),
 )
-NAMES = ("README.md", "config.json", "model.safetensors", "vocabulary.tsv")
 
 
 @dataclass(frozen=True)
@@ -172,8 +171,9 @@ def scores(results: Any, name: str) -> list[dict[str, Any]]:
 def parcel(model: Model, name: str, *, private: bool) -> Parcel:
     """Say what publishing would send, without sending it."""
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(Path(folder) / "model")
-        sizes = {part: (Path(folder) / "model" / part).stat().st_size for part in NAMES}
+        parts = Path(folder) / "model"
+        model.save_pretrained(parts)
+        sizes = {part.name: part.stat().st_size for part in sorted(parts.iterdir())}
     return Parcel(f"{address(name).repo} at {endpoint()}", private, sizes)
 
 
@@ -199,6 +199,7 @@ def _send(parts: Path, repo: str, *, private: bool, over: bool) -> str:
     from huggingface_hub import CommitOperationAdd
 
     api, what = client(), f"{PREFIX}{repo}"
+    names = sorted(part.name for part in parts.iterdir())
     there = patiently(lambda: api.file_exists(repo, "config.json"), what)
     if there and not over:
         raise UsageError(
@@ -208,13 +209,13 @@ def _send(parts: Path, repo: str, *, private: bool, over: bool) -> str:
     patiently(lambda: api.create_repo(repo, private=private, exist_ok=True), what)
 
     def commit() -> Any:
-        added = [CommitOperationAdd(name, str(parts / name)) for name in NAMES]
+        added = [CommitOperationAdd(name, str(parts / name)) for name in names]
         return api.create_commit(repo, added, commit_message="Model published with pancyte")
 
     done = patiently(commit, what)
     arrived = patiently(lambda: list(api.list_repo_tree(repo, revision=done.oid)), what)
     for entry in arrived:
-        if entry.path in NAMES:
+        if entry.path in names:
             sha256 = entry.lfs.sha256 if entry.lfs else None
             facts = {"size": entry.size, "sha256": sha256, "blob": entry.blob_id}
             if not matches(parts / entry.path, facts):
@@ -222,7 +223,7 @@ def _send(parts: Path, repo: str, *, private: bool, over: bool) -> str:
                     f"{entry.path} arrived at {what} as another file than was sent.",
                     fix="Publish again, with --force.",
                 )
-    if missing := set(NAMES) - {entry.path for entry in arrived}:
+    if missing := set(names) - {entry.path for entry in arrived}:
         raise IntegrityError(
             f"{', '.join(sorted(missing))} did not arrive at {what}.",
             fix="Publish again, with --force.",

@@ -62,7 +62,9 @@ class GenomeTokenizer(Tokenizer):
         ids = np.empty(offsets[-1], np.int32)
         places = np.empty(offsets[-1], np.float32)
         uniforms = uniforms_of(rows.ids, rows.counts, rows.starts, rows.stops, self.config.seed)
-        order = self.vocabulary.table[PLACE].to_numpy(np.int64)
+        # a gene that joined the vocabulary later has no place, and comes last
+        ranked = self.vocabulary.table[PLACE].rank(method="first", na_option="bottom")
+        order = ranked.to_numpy(np.int64) - 1
         cells = rows.ids, rows.counts, rows.starts, rows.stops, rows.scale
         _drawn(cells, uniforms, order, np.argsort(order), offsets, ids, places)
         return ids, places, offsets

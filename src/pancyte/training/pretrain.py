@@ -16,6 +16,8 @@ from pancyte.corpus.canonical import content_hash
 from pancyte.errors import UsageError
 from pancyte.models.card import Card
 from pancyte.models.model import Model, device
+from pancyte.priors.prior import fit_priors
+from pancyte.priors.table import PriorTable
 from pancyte.shapes import Tokens
 from pancyte.store.part import Part
 from pancyte.tokenizers.tokenizer import Tokenizer
@@ -75,13 +77,13 @@ def pretrain(
         trained_on = list(map(_entry, shown))
         cells = [item["content_hash"] for item in trained_on]
         if team.leads:
-            _claim(folder, {"run": run.model_dump(mode="json"), "cells": cells}, restart=restart)
+            _claim(folder, _identity(run, model, cells), restart=restart)
         team.wait()
         loop = Loop(model, train, held_out, config=run.loop, folder=folder, team=team)
         scores = loop.run(report or (lambda progress: None))
         if run.loop.sharded:
             weights = loop.weights()
-            model = _model(run, model.tokenizer, model.card)
+            model = _model(run, model.tokenizer, model.card, model.priors)
             Network(model.backbone, model.objective).load_state_dict(weights)
         seconds = scores.pop("seconds")
         model.card = replace(
@@ -95,6 +97,7 @@ def pretrain(
                 "seconds": round(seconds, 1),
                 "device": str(model.backbone.device),
                 "processes": team.world,
+                **_coverage(run, model),
                 **{key.replace("_", " "): round(value, 4) for key, value in scores.items()},
             },
         )
@@ -122,7 +125,10 @@ def prepare(run: Run) -> tuple[list[tuple[Part, np.ndarray]], Model, Feed, Token
     tokenizer = _tokenizer(run.tokenizer).fit_corpus(training.corpus, rows=training.rows)
     parts = whole.corpus.parts
     species = sorted({part.about["species"] for part in parts})
-    model = _model(run, tokenizer, Card(run.name, run.description, species=species))
+    told = [part.model_dump() for part in run.priors]
+    vocabulary, rows = tokenizer.vocabulary, training.rows
+    priors = fit_priors(told, training.corpus, vocabulary, rows=rows) if told else None
+    model = _model(run, tokenizer, Card(run.name, run.description, species=species), priors)
     budget, seed = run.loop.tokens_per_step, run.loop.seed
     held_out = Feed(validation, tokenizer, budget=budget, seed=seed).sample(run.held_out_cells)
     shown = [(part, whole.of(number)) for number, part in enumerate(parts) if len(whole.of(number))]
@@ -147,7 +153,7 @@ def plan(run: Run) -> Plan:
     )
 
 
-def _model(run: Run, tokenizer: Tokenizer, card: Card) -> Model:
+def _model(run: Run, tokenizer: Tokenizer, card: Card, priors: PriorTable | None) -> Model:
     """Build the untrained model, where it is to be trained."""
     model = Model.create(
         tokenizer,
@@ -156,6 +162,7 @@ def _model(run: Run, tokenizer: Tokenizer, card: Card) -> Model:
         skip=run.skip,
         card=card,
         seed=run.loop.seed,
+        priors=priors,
     )
     model.backbone.to(device())
     model.objective.to(device())
@@ -168,6 +175,28 @@ def _entry(shown: tuple[Part, np.ndarray]) -> dict[str, Any]:
     about = {key: value for key in ("licence", "citation") if (value := part.about.get(key))}
     content = content_hash(part.hashes()[rows])
     return {"name": part.name, "cells": len(rows), "content_hash": content, **about}
+
+
+def _identity(run: Run, model: Model, cells: list[str]) -> dict[str, Any]:
+    """Collect what makes a run this run: settings, cells, and the content of its priors."""
+    identity: dict[str, Any] = {"run": run.model_dump(mode="json"), "cells": cells}
+    if model.priors:
+        return {**identity, "priors": model.fingerprint()}
+    # a run file without priors is the same run as before there were any
+    del identity["run"]["priors"]
+    return identity
+
+
+def _coverage(run: Run, model: Model) -> dict[str, Any]:
+    """Say what the vectors of genes started from, and for how many."""
+    if not model.priors:
+        return {}
+    table = model.tokenizer.vocabulary.table
+    named = " + ".join(str(part.config.get("file") or part.name) for part in run.priors)
+    covered = int((model.priors.rows(table) >= 0).sum())
+    return {
+        "priors": f"{named}, {model.priors.dims} numbers for {covered:,} of {len(table):,} genes"
+    }
 
 
 def _claim(folder: Path, identity: dict[str, Any], *, restart: bool) -> None:
