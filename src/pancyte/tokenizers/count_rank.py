@@ -20,4 +20,6 @@ class CountRankTokenizer(RankTokenizer):
 
     def pack(self, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Order each cell's features and number them."""
-        return rows.ranked(np.ones(len(self.vocabulary)), self.config.max_length)
+        medians = np.ones(len(self.vocabulary))
+        ids, places, offsets = rows.ranked(medians, self.config.max_length)
+        return ids, places, offsets
