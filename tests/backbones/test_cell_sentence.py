@@ -3,6 +3,7 @@ import torch
 
 from pancyte.backbones.cell_sentence import CellSentence, CellSentenceConfig
 from pancyte.errors import UsageError
+from pancyte.shapes import Tokens
 from pancyte.tokenizers.continuous import ContinuousTokenizer
 from pancyte.tokenizers.tokenizer import TokenizerConfig
 
@@ -47,8 +48,11 @@ def test_cells_that_are_read_alone_in_training_are_as_in_use(read):
 
 def test_a_cell_without_tokens_and_wrong_settings(read):
     tokens, network = read()
-    empty = tokens.select(torch.arange(0))
-    assert network.eval()(empty).cls.shape == (0, 32)
+    bounds = torch.zeros(3, dtype=torch.int64)
+    empty = Tokens(tokens.ids[:0], tokens.values[:0], bounds, tokens.context)
+    hidden = network.eval()(empty)
+    assert hidden.cls.shape == (2, 32)
+    assert hidden.cls.isfinite().all()
     with pytest.raises(UsageError, match="alone"):
         read(alone=1.5)
     with pytest.raises(UsageError, match="left out"):
