@@ -76,7 +76,8 @@ def main() -> None:
     settings.verbosity = 0
     if not given.report:
         measure()
-    text = report(pd.DataFrame(known()), stamp("python benchmarks/priors.py", "pancyte", "torch"))
+    head = stamp("python benchmarks/priors.py", "pancyte", "torch")
+    text = report(pd.DataFrame(known()), head, CONDITIONS)
     (RESULTS / "priors.md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -22,15 +22,16 @@ SETTING = """
   2, {steps} steps of 2,048 tokens: about the smallest models that can be trained, so read the
   tables as a comparison of starts, not of finished models
 - {seeds} seeds, each with other weights, other order and other genes kept away. Differences are
-  paired by seed; ± is half of a 95 % t interval{few}. About {cpu:.0f} minutes of one core.
+  paired by seed; ± is half of a 95 % t interval{few}. {cpu:.0f} minutes of one core, without
+  reading the data.
 """
 
 
-def report(rows: pd.DataFrame, head: list[str]) -> str:
+def report(rows: pd.DataFrame, head: list[str], conditions: tuple[str, ...]) -> str:
     """Write the page; conditions that not all seeds have are named and left out."""
     counts = rows.groupby("condition")["seed"].nunique()
     seeds = int(counts.max())
-    left_out = sorted(counts[counts < seeds].index)
+    left_out = [name for name in conditions if counts.get(name, 0) < seeds]
     table = rows[~rows["condition"].isin(left_out)].set_index(["condition", "seed"])
     steps = sorted(int(name[5:]) for name in table if name.startswith("loss_"))
     said = SETTING.format(
@@ -39,7 +40,8 @@ def report(rows: pd.DataFrame, head: list[str]) -> str:
     )  # fmt: skip
     lines = [INTRO, *head, said.strip()]
     if left_out:
-        lines.append(f"- not measured with every seed, so left out: {'; '.join(left_out)}")
+        told = "; ".join(left_out)
+        lines.append(f"- **not yet measured with every seed, so nothing is said of**: {told}")
     sections = (losses(table, steps), transfers(table), unseen(table), verdicts(table, steps))
     return "\n".join([*lines, *(f"\n{section}" for section in sections)]) + "\n"
 
@@ -120,6 +122,8 @@ def verdicts(table: pd.DataFrame, steps: list[int]) -> str:
             for mark, sign in asked.values()
         ]
         rows.append("| coexpression | never cold | " + " | ".join(found) + " |")
+    if len(rows) == 2:
+        rows = ["No prior and its control have both been measured with every seed."]
     return """## Does the prior know anything?
 
 Each prior against vectors that say nothing of genes, and (`never cold`) against itself without
