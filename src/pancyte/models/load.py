@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from pancyte.errors import MissingError
+from pancyte.models.hub import fetch, is_remote
 from pancyte.models.model import Model
 
 SHIPPED = Path(str(files("pancyte.models"))) / "shipped"
@@ -14,9 +15,7 @@ SHIPPED = Path(str(files("pancyte.models"))) / "shipped"
 
 def shipped() -> list[str]:
     """List the names of the models that come with the package."""
-    return sorted(
-        folder.name for folder in SHIPPED.glob("*/") if (folder / "config.json").is_file()
-    )
+    return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
 def load(name: str | Path) -> Model:
@@ -25,17 +24,21 @@ def load(name: str | Path) -> Model:
     Parameters
     ----------
     name
-        ``"pancyte-mini"``, or the path of a folder with ``config.json``, ``model.safetensors``
-        and ``vocabulary.tsv``.
+        ``"pancyte-mini"``, the path of a folder with ``config.json``, ``model.safetensors`` and
+        ``vocabulary.tsv``, or ``hf:owner/repo`` for a model on a hub (see
+        `pancyte.models.hub.fetch`).
 
     Raises
     ------
     MissingError
-        If there is no such folder.
+        If there is no such folder, or no such model on the hub.
     IntegrityError
         If a file is damaged, or a weight is missing or left over.
     """
-    folder = SHIPPED / name if str(name) in shipped() else Path(name)
+    if str(name) in shipped():
+        folder = SHIPPED / name
+    else:
+        folder = fetch(str(name)) if is_remote(str(name)) else Path(name)
     if not folder.is_dir():
         raise MissingError(
             f"There is no model folder {str(name)!r}.",

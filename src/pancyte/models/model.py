@@ -262,6 +262,12 @@ class Model:
             }
             (partial / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
+    def push_to_hub(self, name: str, **evidence: Any) -> str:
+        """Publish the model as ``hf:owner/repo``; see `pancyte.models.publish.publish`."""
+        from pancyte.models.publish import publish
+
+        return publish(self, name, **evidence)
+
     @classmethod
     def from_pretrained(cls, path: str | Path) -> Model:
         """Load a model folder; every weight must be there, and be what its checksum says."""
