@@ -104,9 +104,9 @@ class BertEmbedding(nn.Module):
 class Bert(Backbone):
     """Reads a cell as a sentence of genes, the most telling first, as Geneformer does.
 
-    BERT (Devlin et al., NAACL 2019) with learned places, as configured by Geneformer (Theodoris et
-    al., Nature 2023): the same numbers as ``transformers.BertModel`` with the same weights, to 1e-5.
-    Without ``<cls>`` a cell's vector is the mean of its genes'.
+    BERT (Devlin et al., NAACL 2019) with learned places, as configured by Geneformer (Theodoris
+    et al., Nature 2023): the same numbers as ``transformers.BertModel`` with the same weights, to
+    1e-5. Without ``<cls>`` a cell's vector is the mean of its genes'.
     """
 
     name = "bert"

@@ -48,7 +48,7 @@ class Frame:
     def fill(
         self, tokens: Float[Tensor, "tokens width"], cls: Tensor | None, eos: Tensor | None
     ) -> Float[Tensor, "rows width"]:
-        """Put vectors of tokens and special tokens, one each or one for all cells, in their rows."""
+        """Put tokens and special tokens, a vector for each cell or one for all, in their rows."""
         rows = tokens.new_empty(int(self.offsets[-1]), tokens.shape[1])
         rows = rows.index_copy(0, self.at_token, tokens)
         for places, vectors in ((self.at_cls, cls), (self.at_eos, eos)):

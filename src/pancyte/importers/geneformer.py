@@ -57,11 +57,10 @@ class Geneformer(Importer):
         if not (folder / "config.json").is_file() or not _weights(folder):
             return False
         try:
-            return (
-                read_settings(folder / "config.json", {"model_type": str})["model_type"] == "bert"
-            )
+            settings = read_settings(folder / "config.json", {"model_type": str})
         except IntegrityError:
             return False
+        return settings["model_type"] == "bert"
 
     def blueprint(self, folder: Path, vocabulary: Path | None) -> Blueprint:
         """Read configuration and dictionaries; which version it is, the dictionary says."""
@@ -244,13 +243,9 @@ def _wanted(genes: np.ndarray, tokens: dict[str, int], depth: int) -> list[Weigh
     }
     for layer in range(depth):
         ours, theirs = f"backbone.layers.{layer}", f"bert.encoder.layer.{layer}"
+        inputs = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
         wanted += [
-            Weight(
-                f"{ours}.qkv.{end}",
-                tuple(
-                    f"{theirs}.attention.self.{part}.{end}" for part in ("query", "key", "value")
-                ),
-            )
+            Weight(f"{ours}.qkv.{end}", tuple(f"{part}.{end}" for part in inputs))
             for end in ("weight", "bias")
         ]
         for mine, other in parts.items():

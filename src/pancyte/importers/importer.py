@@ -142,41 +142,35 @@ class Importer(ABC):
 
     def _planned(self, folder: Path, blueprint: Blueprint, model: Model) -> Plan:
         weights = safe_weights(blueprint.weights)
-        found = stored_shapes(blueprint.weights, blueprint.usual)
         tied = {name: f"repeats {other}" for name, other in blueprint.tied.items()}
-        strays = dict.fromkeys(left_out(weights), NO_TENSOR)
-        embedding = ", ".join(f"{name} {value}" for name, value in blueprint.embedding.items())
-        settings = {
-            part: ", ".join(
-                f"{name} {value}"
-                for name, value in given["config"].items()
-                if isinstance(value, str | int | float)
-            )
-            for part, given in (
-                ("tokenizer", blueprint.tokenizer),
-                ("backbone", blueprint.backbone),
-            )
-        }
-        facts = {
-            "folder": str(folder),
-            "weights": f"{blueprint.weights.name}, SHA-256 {files.sha256(weights)[:16]}…"
-            + ("" if weights == blueprint.weights else f", converted to {weights}"),
-            **blueprint.facts,
-            "tokenizer": f"{blueprint.tokenizer['name']}: {settings['tokenizer']}",
-            "network": f"{blueprint.backbone['name']}: {settings['backbone']}",
-            "embedding": embedding,
-        }
         plan = Plan.of(
             blueprint.wanted,
             {name: tensor.shape for name, tensor in _parameters(model).items()},
-            found,
+            stored_shapes(weights, blueprint.usual),
             ignored=blueprint.ignored | tied,
             importer=self.name,
             model=blueprint.title,
-            facts=facts,
+            facts=_facts(folder, blueprint, weights),
         )
-        plan.ignored.update(strays)
+        plan.ignored.update(dict.fromkeys(left_out(weights), NO_TENSOR))
         return plan
+
+
+def _facts(folder: Path, blueprint: Blueprint, weights: Path) -> dict[str, str]:
+    made = "" if weights == blueprint.weights else f", converted to {weights}"
+    return {
+        "folder": str(folder),
+        "weights": f"{blueprint.weights.name}, SHA-256 {files.sha256(weights)}{made}",
+        **blueprint.facts,
+        "tokenizer": _settings(blueprint.tokenizer["name"], blueprint.tokenizer["config"]),
+        "network": _settings(blueprint.backbone["name"], blueprint.backbone["config"]),
+        "embedding": _settings("", blueprint.embedding),
+    }
+
+
+def _settings(name: str, config: Mapping[str, Any]) -> str:
+    plain = (f"{key} {value}" for key, value in config.items() if not isinstance(value, dict))
+    return f"{name}: {', '.join(plain)}".removeprefix(": ")
 
 
 def _parameters(model: Model) -> dict[str, torch.Tensor]:

@@ -99,9 +99,8 @@ class Plan:
             expected = tuple(shapes[weight.ours])
             if len(have) == len(weight.theirs) and _made(have, weight.rows) != expected:
                 said = " and ".join(map(str, have))
-                plan.missing.update(
-                    {name: f"{said}, not what gives {expected}" for name in weight.theirs}
-                )
+                wrong = f"{said}, not what gives {expected}"
+                plan.missing.update(dict.fromkeys(weight.theirs, wrong))
         for weight in wanted:
             if any(name in plan.missing for name in weight.theirs):
                 continue
@@ -145,8 +144,8 @@ class Plan:
         raise IntegrityError(
             f"{self.facts.get('folder', 'The folder')} would be loaded in part only: "
             f"{'; '.join(parts)}.",
-            fix="Look at the plan (pancyte convert FOLDER --dry-run); what you can do without, allow "
-            "by name: allow_missing=[…], allow_unused=[…] (--allow-missing, --allow-unused).",
+            fix="See the plan (pancyte convert FOLDER --dry-run); what you can do without, allow by "
+            "name: allow_missing=[…], allow_unused=[…] (--allow-missing, --allow-unused).",
         )
 
     def as_dict(self) -> dict[str, Any]:

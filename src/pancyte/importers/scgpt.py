@@ -204,9 +204,9 @@ def _wanted(
 
 def _wanted_heads(objective: dict[str, Any]) -> list[Weight]:
     wanted = []
-    heads = {"decoder.fc": "decoder"} | (
-        {"decoder.zero_logit": "zero"} if objective["zero"] else {}
-    )
+    heads = {"decoder.fc": "decoder"}
+    if objective["zero"]:
+        heads["decoder.zero_logit"] = "zero"
     for theirs, ours in heads.items():
         for place in (0, 2, 4):
             wanted += pair(f"objective.{ours}.{place}", f"{theirs}.{place}")

@@ -42,11 +42,9 @@ def quantile_bins(
     """
     slots = _slots(rows.counts)
     levels, heights, bounds = _levels(rows.counts, slots, rows.starts, rows.stops)
-    if logged:
-        # numpy's own logarithm, whose last bit may differ from the compiler's
-        values = np.log1p(levels * np.repeat(rows.scale, np.diff(bounds)))
-    else:
-        values = levels
+    # numpy's own logarithm, whose last bit may differ from the compiler's
+    normalised = levels * np.repeat(rows.scale, np.diff(bounds))
+    values = np.log1p(normalised) if logged else levels
     quantiles = np.linspace(0, 1, bins - 1)
     lower, upper = _digits(heights, values, bounds, quantiles)
     found = np.empty(len(rows.counts), np.float32)
