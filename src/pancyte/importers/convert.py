@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,41 @@ PATIENCE = 60
 SLOWEST = 5e6
 
 
-def safe_weights(path: Path) -> Path:
-    """Return a safetensors file with the weights of `path`, converted if it is a pickle."""
-    return path if path.suffix == ".safetensors" else _converted(path, "weights")
+@dataclass(frozen=True)
+class SafeWeights:
+    """Weights that can be read without running anything.
+
+    Attributes
+    ----------
+    source
+        The file as it came.
+    path
+        The same weights as safetensors; `source` itself if it is that.
+    sha256
+        Hash of `source`.
+    left_out
+        What it held besides tensors.
+    """
+
+    source: Path
+    path: Path
+    sha256: str
+    left_out: tuple[str, ...] = ()
 
 
-def left_out(weights: Path) -> list[str]:
-    """List what a converted checkpoint held besides tensors."""
-    record = weights.parent / "source.json"
-    return json.loads(record.read_text("utf-8"))["left_out"] if record.is_file() else []
+def safe_weights(path: Path) -> SafeWeights:
+    """Make safetensors of the weights in `path`, if it is a pickle that was not seen before.
+
+    Raises
+    ------
+    IntegrityError
+        If it is damaged, or asks for more than tensors.
+    """
+    if path.suffix == ".safetensors":
+        return SafeWeights(path, path, files.sha256(path))
+    product = _converted(path, "weights")
+    record = json.loads((product.parent / "source.json").read_text("utf-8"))
+    return SafeWeights(path, product, record["source_sha256"], tuple(record["left_out"]))
 
 
 def read_dictionary(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pancyte.errors import IntegrityError, MissingError
-from pancyte.importers.convert import read_dictionary
+from pancyte.importers.convert import read_dictionary, safe_weights
 from pancyte.importers.importer import Blueprint, Importer, read_settings
 from pancyte.importers.plan import Weight, pair
 from pancyte.models.card import Card
@@ -91,7 +91,7 @@ class Geneformer(Importer):
         others = [token for token in SPECIAL if token in tokens]
         return Blueprint(
             title=f"Geneformer {version}",
-            weights=_weights(folder)[0],
+            weights=safe_weights(_weights(folder)[0]),
             tokenizer={"name": "geneformer", "config": {"max_length": length}},
             backbone={"name": "bert", "config": backbone},
             objective={"name": "masked_language", "config": head},

@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pancyte import files, registry
+from pancyte import registry
 from pancyte.errors import IntegrityError
-from pancyte.importers.convert import left_out, safe_weights
+from pancyte.importers.convert import SafeWeights
 from pancyte.importers.plan import Plan, Weight, rename
 from pancyte.models.card import Card
 from pancyte.models.model import Model, build, build_objective
@@ -33,7 +33,7 @@ class Blueprint:
     title
         Which published model it is, for people.
     weights
-        File with the weights, a pickle or safetensors.
+        The weights, made safe by `safe_weights`.
     tokenizer, backbone, objective
         Registered ``name`` and, under ``config``, settings.
     vocabulary
@@ -55,7 +55,7 @@ class Blueprint:
     """
 
     title: str
-    weights: Path
+    weights: SafeWeights
     tokenizer: dict[str, Any]
     backbone: dict[str, Any]
     objective: dict[str, Any]
@@ -141,26 +141,26 @@ class Importer(ABC):
         return model
 
     def _planned(self, folder: Path, blueprint: Blueprint, model: Model) -> Plan:
-        weights = safe_weights(blueprint.weights)
         tied = {name: f"repeats {other}" for name, other in blueprint.tied.items()}
         plan = Plan.of(
             blueprint.wanted,
             {name: tensor.shape for name, tensor in _parameters(model).items()},
-            stored_shapes(weights, blueprint.usual),
+            stored_shapes(blueprint.weights, blueprint.usual),
             ignored=blueprint.ignored | tied,
             importer=self.name,
             model=blueprint.title,
-            facts=_facts(folder, blueprint, weights),
+            facts=_facts(folder, blueprint),
         )
-        plan.ignored.update(dict.fromkeys(left_out(weights), NO_TENSOR))
+        plan.ignored.update(dict.fromkeys(blueprint.weights.left_out, NO_TENSOR))
         return plan
 
 
-def _facts(folder: Path, blueprint: Blueprint, weights: Path) -> dict[str, str]:
-    made = "" if weights == blueprint.weights else f", converted to {weights}"
+def _facts(folder: Path, blueprint: Blueprint) -> dict[str, str]:
+    weights = blueprint.weights
+    made = "" if weights.path == weights.source else f", converted to {weights.path}"
     return {
         "folder": str(folder),
-        "weights": f"{blueprint.weights.name}, SHA-256 {files.sha256(weights)}{made}",
+        "weights": f"{weights.source.name}, SHA-256 {weights.sha256}{made}",
         **blueprint.facts,
         "tokenizer": _settings(blueprint.tokenizer["name"], blueprint.tokenizer["config"]),
         "network": _settings(blueprint.backbone["name"], blueprint.backbone["config"]),
@@ -187,7 +187,7 @@ def _fill(model: Model, blueprint: Blueprint, plan: Plan) -> None:
     """Copy the planned weights into the model."""
     target = _parameters(model)
     taken = plan.matched.keys() | plan.reshaped.keys()
-    with _opened(safe_weights(blueprint.weights)) as stored:
+    with _opened(blueprint.weights.path) as stored:
         names = rename(stored.keys(), blueprint.usual)
         for weight in blueprint.wanted:
             if not set(weight.theirs) <= taken:
@@ -212,9 +212,9 @@ def _equal(stored: Any, name: str, other: str) -> None:
         )
 
 
-def stored_shapes(weights: Path, usual: Callable[[str], str]) -> dict[str, tuple[int, ...]]:
+def stored_shapes(weights: SafeWeights, usual: Callable[[str], str]) -> dict[str, tuple[int, ...]]:
     """Return the shape of each weight in a checkpoint under its usual name, reading none."""
-    with _opened(safe_weights(weights)) as stored:
+    with _opened(weights.path) as stored:
         names = rename(stored.keys(), usual)
         return {to: tuple(stored.get_slice(name).get_shape()) for to, name in names.items()}
 

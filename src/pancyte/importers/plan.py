@@ -144,8 +144,8 @@ class Plan:
         raise IntegrityError(
             f"{self.facts.get('folder', 'The folder')} would be loaded in part only: "
             f"{'; '.join(parts)}.",
-            fix="See the plan (pancyte convert FOLDER --dry-run); what you can do without, allow by "
-            "name: allow_missing=[…], allow_unused=[…] (--allow-missing, --allow-unused).",
+            fix="See the plan (pancyte convert FOLDER --dry-run). What you can do without, allow "
+            "by name: allow_missing=[…], allow_unused=[…] (--allow-missing, --allow-unused).",
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pancyte.errors import IntegrityError, MissingError
+from pancyte.importers.convert import safe_weights
 from pancyte.importers.importer import Blueprint, Importer, read_settings, stored_shapes
 from pancyte.importers.plan import Weight, pair
 from pancyte.models.card import Card
@@ -52,7 +53,7 @@ class ScGPT(Importer):
         """Read arguments, vocabulary and which heads the checkpoint has."""
         settings = read_settings(folder / "args.json", NEEDED)
         _check(settings, folder)
-        weights = _weights(folder)[0]
+        weights = safe_weights(_weights(folder)[0])
         shapes = stored_shapes(weights, _usual)
         tokens = _tokens((vocabulary or folder) / "vocab.json", shapes, folder)
         genes = sorted((gene for gene in tokens if gene not in SPECIAL), key=tokens.__getitem__)
