@@ -87,3 +87,38 @@ def by_ensembl(cells: Cells) -> Cells:
 def edit(path: Path, **changes) -> None:
     content = json.loads(path.read_text()) | changes
     path.write_text(json.dumps(content))
+
+
+@pytest.fixture(scope="session")
+def scgpt_folder(tmp_path_factory, pancreas) -> Path:
+    """A small scGPT with the continuous style."""
+    return scgpt(tmp_path_factory.mktemp("scgpt"), list(pancreas.var_names[::2]))[0]
+
+
+def scgpt(folder: Path, genes: list[str], *, style: str = "continuous", **changes):
+    """Write a checkpoint as scGPT's training does, and return it with the network it is of."""
+    import torch
+
+    from tests.importers.scgpt_reference import Reference
+
+    rng = np.random.default_rng(1)
+    names = [*genes, "<pad>", "<cls>", "<eoc>"]
+    vocabulary = {
+        name: int(place) for name, place in zip(names, rng.permutation(len(names)), strict=True)
+    }
+    pad, mask = (51, 52) if style == "category" else (-2, -1)
+    torch.manual_seed(1)
+    network = Reference(len(names), 64, 4, 96, 3, style=style, bins=53, **changes).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias") or "norm" in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    torch.save(network.state_dict(), folder / "best_model.pt")
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    settings = {
+        "embsize": 64, "nlayers": 3, "nheads": 4, "d_hid": 96, "dropout": 0.2, "n_layers_cls": 3,
+        "pad_value": pad, "mask_value": mask, "pad_token": "<pad>", "n_bins": 51,
+        "max_seq_len": 300, "input_emb_style": style, "input_style": "binned",
+    }  # fmt: skip
+    (folder / "args.json").write_text(json.dumps(settings))
+    return folder, network
