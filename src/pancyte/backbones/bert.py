@@ -148,5 +148,5 @@ class Bert(Backbone):
         frame = Frame.around(tokens, before=self.config.cls, after=self.config.eos)
         rows = self.embedding(tokens, frame)
         for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, frame.padding)
+            rows = layer(rows, frame)
         return frame.take(rows, tokens, self.embedding.feature.weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -24,15 +25,15 @@ class Frame:
         Row of each token.
     at_cls, at_eos
         Row of each cell's special tokens, or None where a network has none.
-    padding
-        Who sees whom.
+    visible
+        How many of its cell's first rows each row sees; None if all see all.
     """
 
     offsets: Int[Tensor, " bounds"]
     at_token: Int[Tensor, " tokens"]
     at_cls: Int[Tensor, " cells"] | None
     at_eos: Int[Tensor, " cells"] | None
-    padding: Padding
+    visible: Int[Tensor, " rows"] | None
 
     @classmethod
     def around(cls, tokens: Tokens, *, before: bool, after: bool) -> Frame:
@@ -43,7 +44,17 @@ class Frame:
         at_cls = offsets[:-1] if before else None
         at_eos = offsets[1:] - 1 if after else None
         visible = _visible(tokens, offsets, at_token, at_cls, at_eos)
-        return cls(offsets, at_token, at_cls, at_eos, Padding.of(offsets, visible))
+        return cls(offsets, at_token, at_cls, at_eos, visible)
+
+    @cached_property
+    def padding(self) -> Padding:
+        """The padded view of the rows."""
+        return Padding.of(self.offsets, self.visible)
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Number of rows of each cell."""
+        return self.offsets.diff().tolist()
 
     def fill(
         self, tokens: Float[Tensor, "tokens width"], cls: Tensor | None, eos: Tensor | None

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from pancyte.backbones.attention import Padding
+from pancyte.backbones.frame import Frame
 from pancyte.errors import UsageError
 
 ACTIVATIONS = {"relu": nn.functional.relu, "gelu": nn.functional.gelu}
@@ -68,17 +68,35 @@ class PostNormLayer(nn.Module):
         self.inner_dropout = nn.Dropout(dropout if inner_dropout else 0.0)
 
     def forward(
-        self, rows: Float[Tensor, "rows width"], padding: Padding
+        self, rows: Float[Tensor, "rows width"], frame: Frame
     ) -> Float[Tensor, "rows width"]:
         """Update the rows of each cell."""
-        query, key, value = padding.spread(self.qkv(rows), 3 * self.heads).chunk(3, dim=1)
         share = self.dropout.p if self.training else 0.0
-        mixed = scaled_dot_product_attention(
-            query, key, value, attn_mask=padding.mask, dropout_p=share
-        )
-        rows = self.norm_attention(rows + self.dropout(self.out(padding.gather(mixed))))
+        mixed = mix(self.qkv(rows), frame, heads=self.heads, dropout=share)
+        rows = self.norm_attention(rows + self.dropout(self.out(mixed)))
         inner = self.inner_dropout(self.activation(self.expand(rows)))
         return self.norm_forward(rows + self.dropout(self.contract(inner)))
+
+
+def mix(
+    qkv: Float[Tensor, "rows three_widths"], frame: Frame, *, heads: int, dropout: float
+) -> Float[Tensor, "rows width"]:
+    """Let the rows of each cell attend to one another.
+
+    On a CPU cell by cell, which needs neither padding nor masks; elsewhere all cells at once.
+    """
+    if qkv.device.type != "cpu" or frame.visible is not None:
+        padding = frame.padding
+        query, key, value = padding.spread(qkv, 3 * heads).chunk(3, dim=1)
+        mixed = scaled_dot_product_attention(
+            query, key, value, attn_mask=padding.mask, dropout_p=dropout
+        )
+        return padding.gather(mixed)
+    cells = qkv.view(len(qkv), 3, heads, -1).permute(1, 2, 0, 3).split(frame.lengths, dim=2)
+    parts = [
+        scaled_dot_product_attention(*cell.unsqueeze(1), dropout_p=dropout)[0] for cell in cells
+    ]
+    return torch.cat(parts, dim=1).transpose(0, 1).reshape(len(qkv), -1)
 
 
 @torch.no_grad()

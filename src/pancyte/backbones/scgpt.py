@@ -195,5 +195,5 @@ class ScGPT(Backbone):
         frame = Frame.around(tokens, before=True, after=False)
         rows = self.embedding(tokens, frame)
         for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, frame.padding)
+            rows = layer(rows, frame)
         return frame.take(rows, tokens, self.embedding.table())
