@@ -7,6 +7,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import pancyte as pan
 from pancyte.cli.main import run
@@ -41,7 +42,7 @@ def test_refusals_have_a_status(scgpt_folder, tmp_path, capsys):
     folder = shutil.copytree(scgpt_folder, tmp_path / "partial")
     weights = torch.load(folder / "best_model.pt", weights_only=True)
     weights.pop("encoder.enc_norm.bias")
-    torch.save(weights, folder / "best_model.pt")
+    save_file(weights, folder / "best_model.safetensors")
     assert status_of("convert", folder, "--dry-run") == 6
     assert status_of("convert", folder, "-o", tmp_path / "out") == 6
     assert "1 missing: encoder.enc_norm.bias" in capsys.readouterr().err

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from pancyte._settings import settings
 from pancyte.shapes import Cells
@@ -16,9 +18,11 @@ from pancyte.shapes import Cells
 SPECIAL = {"V1": ("<pad>", "<mask>"), "V2": ("<pad>", "<mask>", "<cls>", "<eos>")}
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(settings, "cache_dir", tmp_path / "cache")
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "cache_dir", tmp_path_factory.mktemp("cache"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +40,6 @@ def geneformer_folders(tmp_path_factory, _genes) -> dict[str, Path]:
 
 
 def geneformer(folder: Path, version: str, genes: list[str], **changes) -> Path:
-    import torch
     from transformers import BertConfig, BertForMaskedLM
 
     rng = np.random.default_rng(0)
@@ -91,14 +94,15 @@ def edit(path: Path, **changes) -> None:
 
 @pytest.fixture(scope="session")
 def scgpt_folder(tmp_path_factory, pancreas) -> Path:
-    """A small scGPT with the continuous style."""
-    return scgpt(tmp_path_factory.mktemp("scgpt"), list(pancreas.var_names[::2]))[0]
+    """A small scGPT with the continuous style, as a pickle, as it is published."""
+    folder, network = scgpt(tmp_path_factory.mktemp("scgpt"), list(pancreas.var_names[::2]))
+    torch.save(network.state_dict(), folder / "best_model.pt")
+    (folder / "best_model.safetensors").unlink()
+    return folder
 
 
 def scgpt(folder: Path, genes: list[str], *, style: str = "continuous", **changes):
     """Write a checkpoint as scGPT's training does, and return it with the network it is of."""
-    import torch
-
     from tests.importers.scgpt_reference import Reference
 
     rng = np.random.default_rng(1)
@@ -113,7 +117,7 @@ def scgpt(folder: Path, genes: list[str], *, style: str = "continuous", **change
         for name, parameter in network.named_parameters():
             if name.endswith("bias") or "norm" in name:
                 parameter.add_(0.3 * torch.randn_like(parameter))
-    torch.save(network.state_dict(), folder / "best_model.pt")
+    save_file(network.state_dict(), folder / "best_model.safetensors")
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     settings = {
         "embsize": 64, "nlayers": 3, "nheads": 4, "d_hid": 96, "dropout": 0.2, "n_layers_cls": 3,

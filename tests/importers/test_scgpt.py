@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import pancyte as pan
 from pancyte.errors import IntegrityError, MissingError
@@ -80,7 +81,7 @@ def test_flash_and_parallel_key_names_are_the_same_weights(scgpt_folder, cells, 
         }
         folder = tmp_path / form
         folder.mkdir()
-        torch.save(renamed, folder / "best_model.pt")
+        save_file(renamed, folder / "best_model.safetensors")
         for name in ("args.json", "vocab.json"):
             (folder / name).write_bytes((scgpt_folder / name).read_bytes())
         assert pan.load(folder).fingerprint() == pan.load(scgpt_folder).fingerprint()
@@ -155,7 +156,7 @@ def test_the_plan_lists_what_has_no_home(scgpt_folder):
 def test_a_batch_norm_per_batch_is_refused(cells, tmp_path):
     folder, network = scgpt(tmp_path, some_genes(cells))
     weights = network.state_dict() | {"dsbn.bns.0.weight": torch.ones(64)}
-    torch.save(weights, folder / "best_model.pt")
+    save_file(weights, folder / "best_model.safetensors")
     with pytest.raises(IntegrityError, match=r"1 unused: dsbn\.bns\.0\.weight"):
         pan.load(folder)
     assert pan.load(folder, allow_unused=["dsbn.*"]).name == folder.name

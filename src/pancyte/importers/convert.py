@@ -13,8 +13,9 @@ from pancyte.corpus.worker import apart
 from pancyte.errors import IntegrityError
 
 PRODUCTS = {"weights": "model.safetensors", "dictionary": "dictionary.json"}
-# PyTorch takes seconds to start on a busy machine; then reading and writing bound the time
-PATIENCE = 60
+# PyTorch takes seconds to start, minutes on a machine with much else to do; what a file may cost in
+# computing time the other process limits itself
+PATIENCE = 600
 SLOWEST = 5e6
 
 
