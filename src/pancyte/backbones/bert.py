@@ -42,7 +42,7 @@ class BertConfig:
     """
 
     features: int
-    value_kind: Literal["rank"]
+    value_kind: Literal["continuous", "rank"]
     places: int
     context: dict[str, int] = field(default_factory=dict)
     depth: int = 6

@@ -92,9 +92,13 @@ def mix(
             query, key, value, attn_mask=padding.mask, dropout_p=dropout
         )
         return padding.gather(mixed)
+    if not len(qkv):
+        return qkv.new_zeros(0, qkv.shape[1] // 3)
     cells = qkv.view(len(qkv), 3, heads, -1).permute(1, 2, 0, 3).split(frame.lengths, dim=2)
     parts = [
-        scaled_dot_product_attention(*cell.unsqueeze(1), dropout_p=dropout)[0] for cell in cells
+        scaled_dot_product_attention(*cell.unsqueeze(1), dropout_p=dropout)[0]
+        for cell in cells
+        if cell.shape[2]
     ]
     return torch.cat(parts, dim=1).transpose(0, 1).reshape(len(qkv), -1)
 

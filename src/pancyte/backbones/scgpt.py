@@ -50,7 +50,7 @@ class ScGPTConfig:
     """
 
     features: int
-    value_kind: Literal["continuous"]
+    value_kind: Literal["continuous", "rank"]
     places: int
     context: dict[str, int] = field(default_factory=dict)
     depth: int = 12
