@@ -97,9 +97,12 @@ def report(source: Path, kind: str, target: Path) -> dict[str, Any]:
         raise
     except Exception as error:
         # whatever else a library says about bytes nobody vouches for
-        asked = re.search(r"(?:Unsupported global: GLOBAL|Unsupported class) ([\w.]+)", str(error))
-        if asked:
-            return _refused(source, asked[1])
+        # PyTorch's own message goes on to advise loading it without this protection
+        if "Weights only load failed" in str(error):
+            asked = re.search(
+                r"(?i:unsupported (?:global: )?(?:global|class)) ([\w.]+)", str(error)
+            )
+            return _refused(source, asked[1] if asked else "something")
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         what = f"{source} cannot be unpacked: {reason.rstrip('.')}."
         return _failure("IntegrityError", what, "Copy or download the file again.")
