@@ -26,6 +26,7 @@ ALLOWED = {
 NESTED = ("model_state_dict", "state_dict", "model", "module")
 # Seconds of computing: importing PyTorch takes 10, and 5 MB a second is a tenth of the usual
 STARTING, SLOWEST = 60, 5e6
+AGAIN = "Copy or download the file again."
 DISTRUST = "Do not open it with anything else. Fetch the model from its authors again."
 
 
@@ -102,10 +103,11 @@ def report(source: Path, kind: str, target: Path) -> dict[str, Any]:
             asked = re.search(
                 r"(?i:unsupported (?:global: )?(?:global|class)) ([\w.]+)", str(error)
             )
-            return _refused(source, asked[1] if asked else "something")
+            what = f"{source} is damaged, or holds something other than weights."
+            return _refused(source, asked[1]) if asked else _failure("IntegrityError", what, AGAIN)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         what = f"{source} cannot be unpacked: {reason.rstrip('.')}."
-        return _failure("IntegrityError", what, "Copy or download the file again.")
+        return _failure("IntegrityError", what, AGAIN)
 
 
 def _refused(source: Path, asked: str) -> dict[str, Any]:
