@@ -11,10 +11,6 @@ from safetensors.torch import save_file
 
 import pancyte as pan
 from pancyte.cli.main import run
-from tests.importers.conftest import _genes as _genes
-from tests.importers.conftest import _own_cache as _own_cache
-from tests.importers.conftest import geneformer_folders as geneformer_folders
-from tests.importers.conftest import scgpt_folder as scgpt_folder
 
 
 def status_of(*arguments):
