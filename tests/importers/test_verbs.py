@@ -49,19 +49,27 @@ def test_refusals_have_a_status(scgpt_folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["scgpt", "V1"])
-def test_embed_and_annotate(kind, scgpt_folder, geneformer_folders, pancreas, tmp_path, capsys):
+def test_embed_and_annotate(kind, scgpt_folder, geneformer_folders, pancreas):
     folder = scgpt_folder if kind == "scgpt" else geneformer_folders[kind]
-    few = pancreas[::60].copy()
-    few.write_h5ad(tmp_path / "few.h5ad")
-    out = tmp_path / "out.h5ad"
-    assert status_of("embed", tmp_path / "few.h5ad", "-m", folder, "-o", out) == 0
-    (key,) = ad.read_h5ad(out).obsm
-    model = pan.load(folder)
-    np.testing.assert_allclose(ad.read_h5ad(out).obsm[key], model.embed(few), atol=1e-6)
+    model, few = pan.load(folder), pancreas[::60].copy()
+    pan.tl.embed(few, model)
+    (key,) = few.obsm
+    assert few.obsm[key].shape == (len(few), model.backbone.width)
+    assert pan.tl.history(few)[-1]["pooling"] == model.pooling
     query = few[few.obs["study"] == "Muraro 2016"].copy()
     reference = few[few.obs["study"] != "Muraro 2016"].copy()
     pan.tl.annotate(query, reference=reference, label_key="cell_type", model=model, method="knn")
     assert set(query.obs["pancyte_label"]) <= set(reference.obs["cell_type"])
+
+
+def test_embedding_a_file_takes_the_models_own_pooling(scgpt_folder, pancreas, tmp_path, capsys):
+    few = pancreas[::150].copy()
+    few.write_h5ad(tmp_path / "few.h5ad")
+    out = tmp_path / "out.h5ad"
+    assert status_of("embed", tmp_path / "few.h5ad", "-m", scgpt_folder, "-o", out) == 0
+    (key,) = ad.read_h5ad(out).obsm
+    expected = pan.load(scgpt_folder).embed(few)
+    np.testing.assert_allclose(ad.read_h5ad(out).obsm[key], expected, atol=1e-6)
 
 
 def test_bench_has_its_control(scgpt_folder, pancreas):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -12,7 +13,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from pancyte.backbones.frame import Frame
 from pancyte.errors import UsageError
 
-ACTIVATIONS = {"relu": nn.functional.relu, "gelu": nn.functional.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": nn.functional.relu,
+    "gelu": nn.functional.gelu,
+}
 Activation = Literal["relu", "gelu"]
 
 
@@ -96,9 +100,9 @@ def mix(
         return qkv.new_zeros(0, qkv.shape[1] // 3)
     cells = qkv.view(len(qkv), 3, heads, -1).permute(1, 2, 0, 3).split(frame.lengths, dim=2)
     parts = [
-        scaled_dot_product_attention(*cell.unsqueeze(1), dropout_p=dropout)[0]
-        for cell in cells
-        if cell.shape[2]
+        scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        for query, key, value in cells
+        if query.shape[1]
     ]
     return torch.cat(parts, dim=1).transpose(0, 1).reshape(len(qkv), -1)
 

@@ -27,7 +27,7 @@ DICTIONARIES = {
     "names": "gene_name_id_dict",
     "mapping": "ensembl_mapping_dict",
 }
-NEEDED = {
+NEEDED: dict[str, type | tuple[type, ...]] = {
     "hidden_size": int,
     "num_hidden_layers": int,
     "num_attention_heads": int,

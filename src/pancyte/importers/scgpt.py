@@ -18,7 +18,7 @@ from pancyte.models.card import Card
 SOURCE = "scGPT (Cui et al., Nature Methods 2024)"
 FILES = ("best_model.safetensors", "best_model.pt", "model.pt")
 SPECIAL = ("<pad>", "<cls>", "<eoc>")
-NEEDED = {
+NEEDED: dict[str, type | tuple[type, ...]] = {
     "embsize": int,
     "nlayers": int,
     "nheads": int,
