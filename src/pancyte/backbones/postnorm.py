@@ -99,8 +99,9 @@ def mix(
     if not len(qkv):
         return qkv.new_zeros(0, qkv.shape[1] // 3)
     cells = qkv.view(len(qkv), 3, heads, -1).permute(1, 2, 0, 3).split(frame.lengths, dim=2)
+    # with a leading axis of one, as PyTorch's fast kernel takes four axes only
     parts = [
-        scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        scaled_dot_product_attention(query[None], key[None], value[None], dropout_p=dropout)[0]
         for query, key, value in cells
         if query.shape[1]
     ]
