@@ -60,10 +60,9 @@ def embed(
     model = _loaded(model)
     cells = to_cells(adata, layer=layer)
     key = key_added or f"X_{model.name.replace('-', '_')}"
-    adata.obsm[key] = model.embed(cells, pooling=pooling)
-    _record(
-        adata, "embed", model, {"cells": _facts(cells)}, key=key, pooling=pooling or model.pooling
-    )
+    how = pooling or model.pooling
+    adata.obsm[key] = model.embed(cells, pooling=how)
+    _record(adata, "embed", model, {"cells": _facts(cells)}, key=key, pooling=how)
     return adata if copy else None
 
 

@@ -11,6 +11,7 @@ from pancyte.cli import (
     annotate,
     bench,
     check,
+    convert,
     corpus,
     demo,
     embed,
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, check, pretrain, embed, annotate, bench, report, models, publish):
+for verb in (demo, check, pretrain, embed, annotate, bench, report, convert, models, publish):
     app.command()(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.command("list")(listing.listing)
 app.add_typer(corpus.app, name="corpus")

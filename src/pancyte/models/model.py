@@ -63,8 +63,13 @@ class Model:
     priors
         What is known of genes beforehand, also of those outside the vocabulary.
     pooling
-        What `embed` returns of a cell: ``"mean"`` over its tokens, or its ``<cls>`` vector,
+        How `embed` makes one vector of a cell unless told otherwise: ``"mean"`` over its tokens, or
         ``"cls"``.
+
+    Attributes
+    ----------
+    normalise
+        Whether `embed` scales each cell's vector to length 1, as scGPT does; no, unless it is set.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Model:
         self.skip = skip
         self.priors = priors
         self.pooling = pooling
+        self.normalise = False
 
     @property
     def name(self) -> str:
@@ -144,7 +150,7 @@ class Model:
         cells
             Raw counts.
         pooling
-            ``"mean"`` over a cell's tokens, or ``"cls"``; by default what suits the model.
+            ``"mean"`` over a cell's tokens, or ``"cls"``; None is the model's own way.
         tokens_per_minibatch
             How many tokens are computed at once; memory grows with it, the result does not
             depend on it (beyond 1e-5).
@@ -164,6 +170,9 @@ class Model:
                 pooled = hidden.cls if pooling == "cls" else hidden.mean()
                 out[rows.numpy()] = pooled.float().cpu().numpy()
         out[tokens.lengths.numpy() == 0] = 0.0
+        if self.normalise:
+            lengths = np.linalg.norm(out, axis=1, keepdims=True)
+            out /= np.where(lengths > 0, lengths, 1.0)
         return out
 
     def reinitialised(self, seed: int, *, keep_priors: bool = True) -> Model:
@@ -181,7 +190,7 @@ class Model:
         backbone = self.backbone.as_dict()
         if not keep_priors:
             backbone["config"].pop("prior", None)
-        return Model.create(
+        other = Model.create(
             self.tokenizer,
             backbone=backbone,
             objective=self.objective.as_dict(),
@@ -191,6 +200,8 @@ class Model:
             seed=seed,
             priors=self.priors if keep_priors else None,
         )
+        other.normalise = self.normalise
+        return other
 
     def extended(self, cells: Cells | AnnData | pd.DataFrame) -> Model:
         """Return a model that also reads genes it never saw, as far as its priors know them.
@@ -228,7 +239,9 @@ class Model:
         known = vectors_of(self, self.tokenizer.vocabulary.table)
         network.tell_priors(torch.cat([known, vectors_of(self, fresh)]))
         how: dict[str, Any] = {"skip": self.skip, "pooling": self.pooling}
-        return Model(tokenizer, network, head, self.card, priors=self.priors, **how)
+        other = Model(tokenizer, network, head, self.card, priors=self.priors, **how)
+        other.normalise = self.normalise
+        return other
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors``, ``vocabulary.tsv`` and ``README.md``."""
@@ -253,6 +266,7 @@ class Model:
                 "objective": self.objective.as_dict(),
                 "skip": self.skip,
                 "pooling": self.pooling,
+                "normalise": self.normalise,
                 "card": self.card.as_dict(),
                 "sha256": {
                     name: files.sha256(partial / name)
@@ -281,14 +295,22 @@ class Model:
         network = build("backbones", config["backbone"])
         head = build_objective(config["objective"], tokenizer, network)
         load_weights(folder, {"backbone": network, "objective": head})
-        card = Card(**config["card"])
-        how = {"skip": config.get("skip", 0), "pooling": config.get("pooling", "mean")}
-        priors = PriorTable.load(folder / PRIORS) if PRIORS in config["sha256"] else None
-        return cls(tokenizer, network, head, card, priors=priors, **how)
+        model = cls(
+            tokenizer,
+            network,
+            head,
+            Card(**config["card"]),
+            skip=config.get("skip", 0),
+            priors=PriorTable.load(folder / PRIORS) if PRIORS in config["sha256"] else None,
+            pooling=config.get("pooling", "mean"),
+        )
+        model.normalise = config.get("normalise", False)
+        return model
 
     def fingerprint(self) -> str:
         """Hash of everything that determines an embedding: vocabulary, settings, weights."""
-        settings = [self.tokenizer.as_dict(), self.backbone.as_dict(), self.skip, self.pooling]
+        parts = [self.tokenizer.as_dict(), self.backbone.as_dict()]
+        settings = [*parts, self.skip, self.pooling, self.normalise]
         digest = hashlib.sha256(json.dumps(settings).encode())
         digest.update(self.tokenizer.vocabulary.table.to_csv().encode())
         for name, tensor in self.backbone.state_dict().items():
