@@ -30,7 +30,7 @@ def embed(
     adata: AnnData,
     model: Model | str,
     *,
-    pooling: Literal["mean", "cls"] = "mean",
+    pooling: Literal["mean", "cls"] | None = None,
     layer: str | None = None,
     key_added: str | None = None,
     copy: bool = False,
@@ -44,7 +44,7 @@ def embed(
     model
         A loaded model, or what `pancyte.load` takes.
     pooling
-        Average over a cell's genes, or the ``<cls>`` vector.
+        Average over a cell's genes, or the ``<cls>`` vector; by default what suits the model.
     layer
         Layer that holds the counts; found and verified if not given.
     key_added
@@ -61,7 +61,9 @@ def embed(
     cells = to_cells(adata, layer=layer)
     key = key_added or f"X_{model.name.replace('-', '_')}"
     adata.obsm[key] = model.embed(cells, pooling=pooling)
-    _record(adata, "embed", model, {"cells": _facts(cells)}, key=key, pooling=pooling)
+    _record(
+        adata, "embed", model, {"cells": _facts(cells)}, key=key, pooling=pooling or model.pooling
+    )
     return adata if copy else None
 
 

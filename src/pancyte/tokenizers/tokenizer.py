@@ -77,6 +77,11 @@ class Tokenizer:
         """Each feature's median over the cells that express it, float64, (features,)."""
         return self.vocabulary.table["median"].to_numpy(np.float64)
 
+    @property
+    def usual(self) -> np.ndarray | None:
+        """Each feature's usual value over all cells, also those without it; None if unknown."""
+        return None
+
     def fit(self, *sets: Cells) -> Self:
         """Learn the vocabulary and each feature's non-zero median from a corpus of cells."""
         config = self.config
