@@ -81,7 +81,7 @@ def report(model: Any, suite: Suite, found: list[Results]) -> str:
         f"- model: {model.name}, {size:,} parameters, `{model.fingerprint()[:12]}`; pre-trained on "
         + ", ".join(item["name"] for item in model.card.trained_on),
         f"- {suite.seeds} seeds, each with another 80 % of the cells, or of the reference",
-        "- Harmony is fitted and scVI trained (at most 200 epochs) on all cells, with batches told; "
+        "- Harmony is fitted and scVI trained (at most 200 epochs) on all cells and batches; "
         "PCA is fitted on the reference; the model on none of them",
         "",
         "## In short\n",
@@ -104,8 +104,8 @@ def _line(verdict: dict[str, Any]) -> str:
     gap = f"{verdict['difference']:+.3f} [{verdict['low']:+.3f}, {verdict['high']:+.3f}]"
     return (
         f"| {verdict['dataset']} | {verdict['task']} ({verdict['adaptation']}) | "
-        f"{verdict['metric']} | {verdict['model_value']:.3f} | {verdict['baseline']} | {verdict['baseline_value']:.3f} | "
-        f"{gap} | {verdict['winner']} |"
+        f"{verdict['metric']} | {verdict['model_value']:.3f} | {verdict['baseline']} | "
+        f"{verdict['baseline_value']:.3f} | {gap} | {verdict['winner']} |"
     )
 
 

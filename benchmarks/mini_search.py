@@ -35,8 +35,12 @@ VALIDATION = {
 }
 HELD_OUT = sorted({name for names, _ in VALIDATION.values() for name in names})
 NOISE = {
-    **{"name": "coexpression", "dims": 256, "cells": 8000, "target_sum": 1000},
-    **{"per": "noise", "power": -0.5},
+    "name": "coexpression",
+    "dims": 256,
+    "cells": 8000,
+    "target_sum": 1000,
+    "per": "noise",
+    "power": -0.5,
 }
 EFFECTS = {"name": "contrastive", "effects": 0.5, "pooling": "cls"}
 UNTRAINED = {"loop": {"steps": 1, "rate": 1e-12}, "objective": {"name": "cell_value"}}
@@ -191,8 +195,8 @@ def report(work: Path) -> str:
     lines = [
         "# Search for pancyte-mini\n",
         "Designs by what they make, zero-shot, of validation datasets that they were not trained",
-        "on: `total` (.6 biology + .4 mixing of batches) and macro-F1 of the 15 nearest neighbours'",
-        "vote, each batch labelled after the others. PCA and Harmony are fitted on the validation",
+        "on: `total` (.6 biology + .4 mixing of batches) and macro-F1 of the 15 nearest",
+        "neighbours' vote, each batch labelled after the others. PCA and Harmony are fitted on the validation",
         "data. Nothing here was trained on, or chosen by, the datasets of",
         "[pancyte-mini](pancyte-mini.md).\n",
         *stamp("python benchmarks/mini_search.py", "torch", "numpy"),

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_in_units_of_noise_sums_of_vectors_are_components(corpus, monkeypatch):
     slope = 1 - np.exp(-values)
     noise = (slope**2 * (0.25 + 1 / np.maximum(counts, 1))).mean(axis=0) + 1e-3
     sizes = np.cumsum([0, *map(len, corpus.parts)])
-    for start, stop in zip(sizes, sizes[1:], strict=False):
+    for start, stop in itertools.pairwise(sizes):
         values[start:stop] -= values[start:stop].mean(axis=0)
     keep = (counts > 0).sum(axis=0) >= coexpression.RAREST
     assert table.genes.index.tolist() == corpus.features.index[keep].tolist()

@@ -97,8 +97,8 @@ class Coexpression(Prior):
 class _Centred:
     """Expression of a corpus, in units of each gene's spread, known by what it does to vectors.
 
-    Only of the genes (rows of the corpus's features) that cells enough express. In single precision,
-    which halves what the passes read: that is what they wait for.
+    Only of the genes (rows of the corpus's features) that enough cells express. In single
+    precision, which halves what the passes read: that is what they wait for.
     """
 
     corpus: Corpus
