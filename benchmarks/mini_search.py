@@ -196,8 +196,8 @@ def report(work: Path) -> str:
         "# Search for pancyte-mini\n",
         "Designs by what they make, zero-shot, of validation datasets that they were not trained",
         "on: `total` (.6 biology + .4 mixing of batches) and macro-F1 of the 15 nearest",
-        "neighbours' vote, each batch labelled after the others. PCA and Harmony are fitted on the validation",
-        "data. Nothing here was trained on, or chosen by, the datasets of",
+        "neighbours' vote, each batch labelled after the others. PCA and Harmony are fitted on",
+        "the validation data. Nothing here was trained on, or chosen by, the datasets of",
         "[pancyte-mini](pancyte-mini.md).\n",
         *stamp("python benchmarks/mini_search.py", "torch", "numpy"),
         "- the recipe is `recipes/pancyte-mini.yaml`, each design changes what it says; ± is the "

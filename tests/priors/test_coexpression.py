@@ -31,7 +31,7 @@ def correlations(corpus):
         values = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)
         parts.append(values - values.mean(axis=0))
     centred = np.vstack(parts)
-    keep = (often >= coexpression.RAREST) & (centred.std(axis=0) > 0)
+    keep = (often >= CoexpressionConfig.detected) & (centred.std(axis=0) > 0)
     scaled = centred[:, keep] / np.linalg.norm(centred[:, keep], axis=0)
     return scaled.T @ scaled, keep
 
@@ -87,7 +87,7 @@ def test_in_units_of_noise_sums_of_vectors_are_components(corpus, monkeypatch):
     sizes = np.cumsum([0, *map(len, corpus.parts)])
     for start, stop in itertools.pairwise(sizes):
         values[start:stop] -= values[start:stop].mean(axis=0)
-    keep = (counts > 0).sum(axis=0) >= coexpression.RAREST
+    keep = (counts > 0).sum(axis=0) >= CoexpressionConfig.detected
     assert table.genes.index.tolist() == corpus.features.index[keep].tolist()
     _, _, turned = np.linalg.svd(values[:, keep] / np.sqrt(noise[keep]), full_matrices=False)
     expected = values[:, keep] / np.sqrt(noise[keep]) @ turned[:6].T

@@ -24,8 +24,6 @@ PASSES = 4
 """Power iterations; the leading components of expression stand out, so few are enough."""
 EXTRA = 16
 """Components found beyond those kept, which sharpens the last ones kept."""
-RAREST = 10
-"""Cells that must express a gene for its correlations to be looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +36,8 @@ class CoexpressionConfig(PriorConfig):
         Look at about so many cells at most, spread evenly.
     target_sum
         Every cell is scaled to this total count before the logarithm, as in the tokenizer.
+    detected
+        Leave out genes that fewer cells express.
     per
         What a gene's expression is measured in: its standard ``"deviation"``, which makes
         correlations, or the standard deviation that ``"noise"`` alone would give it.
@@ -48,6 +48,7 @@ class CoexpressionConfig(PriorConfig):
 
     cells: int = 50_000
     target_sum: float = 1e4
+    detected: int = 10
     per: Literal["deviation", "noise"] = "deviation"
     power: float = 0.5
 
@@ -70,7 +71,7 @@ class Coexpression(Prior):
     Config = CoexpressionConfig
 
     def table(self, corpus: Corpus, rows: Sequence[np.ndarray | None] | None = None) -> PriorTable:
-        """Return vectors of the genes that at least ten of the cells express."""
+        """Return vectors of the genes that enough of the cells express."""
         view = _Centred.of(corpus, _spread(corpus, rows, self.config.cells), self.config)
         wanted = min(self.config.dims, len(view.genes))
         if not wanted:
@@ -124,7 +125,7 @@ class _Centred:
             variance = noise + FLOOR * cells.sum()
         else:
             variance = np.maximum(squares - (cells * means**2).sum(axis=0), 0.0)
-        genes = np.flatnonzero((often >= RAREST) & (variance > 0))
+        genes = np.flatnonzero((often >= config.detected) & (variance > 0))
         means, spread = means[:, genes].astype(np.float32), np.sqrt(variance[genes])
         return cls(corpus, rows, config.target_sum, genes, means, spread.astype(np.float32))
 
