@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pancyte import files, registry
-from pancyte.corpus.canonical import content_hash
+from pancyte.corpus.canonical import MIXED, content_hash
 from pancyte.errors import UsageError
 from pancyte.models.card import Card
 from pancyte.models.model import Model, device
@@ -115,7 +115,7 @@ def prepare(run: Run) -> tuple[list[tuple[Part, np.ndarray]], Model, Feed, Token
         training, validation = cut(whole, run.held_out_share, run.loop.seed)
     tokenizer = _tokenizer(run.tokenizer).fit_corpus(training.corpus, rows=training.rows)
     parts = whole.corpus.parts
-    species = sorted({part.about["species"] for part in parts})
+    species = sorted({part.about["species"] for part in parts} - {MIXED})
     told = [part.model_dump() for part in run.priors]
     vocabulary, rows = tokenizer.vocabulary, training.rows
     priors = fit_priors(told, training.corpus, vocabulary, rows=rows) if told else None
