@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pancyte.cli import annotate, bench, check, corpus, demo, embed, listing, pretrain, report
+from pancyte.cli import annotate, bench, check, corpus, demo, embed, listing, pretrain, report, scale
 from pancyte.cli.terminal import fail, show_debug
 
 # typer brought its own copy of click at some version; this is whichever it raises
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, check, pretrain, embed, annotate, bench, report):
+for verb in (demo, check, pretrain, scale, embed, annotate, bench, report):
     app.command()(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.command("list")(listing.listing)
 app.add_typer(corpus.app, name="corpus")
