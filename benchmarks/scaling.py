@@ -1,4 +1,4 @@
-"""The scaling report: run the sweep of recipes/scaling-cpu.yaml, or go on with it, and write its page.
+"""The scaling report: run the sweep of recipes/scaling-cpu.yaml, or go on with it; write its page.
 
 python benchmarks/scaling.py [--runs FOLDER] [--write-only]
 """

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from pancyte.errors import InputError, MissingError
-from pancyte.scaling.plan import Point, compared, grid, load_scale, points, run_of, varied
+from pancyte.scaling.plan import load_scale
+from pancyte.scaling.points import Point, compared, grid, points, run_of, varied
 
 SWEEP = {
     "name": "small",
@@ -89,5 +90,5 @@ def test_a_missing_file_or_setting(written, tmp_path):
     with pytest.raises(MissingError, match="no sweep file"):
         load_scale(tmp_path / "absent.yaml")
     scale = load_scale(written())
-    with pytest.raises(InputError, match="loop.pace"):
+    with pytest.raises(InputError, match=r"loop\.pace"):
         run_of(scale, Point("s", 10, 0, changes=(("loop.pace", 1),)), steps=1)

@@ -10,7 +10,8 @@ import yaml
 
 from pancyte.errors import InputError, UsageError
 from pancyte.scaling.estimate import estimate
-from pancyte.scaling.plan import load_scale, points
+from pancyte.scaling.plan import load_scale
+from pancyte.scaling.points import points
 from pancyte.scaling.pool import Pool
 from pancyte.scaling.report import FIGURE, PAGE, TABLE, write_report
 from pancyte.scaling.sweep import RECORD, records, sweep
@@ -115,7 +116,9 @@ def test_shares_of_a_sweep_make_the_whole(written, tmp_path):
     for number in range(2):
         sweep(scale, tmp_path / "shared", pool=pool, share=(number, 2))
     alone = sweep(scale, tmp_path / "alone", pool=pool)
-    assert sorted(r["name"] for r in records(tmp_path / "shared")) == sorted(r["name"] for r in alone)
+    assert sorted(r["name"] for r in records(tmp_path / "shared")) == sorted(
+        r["name"] for r in alone
+    )
     name = points(scale)[0].name
     logs = [(tmp_path / folder / name / LOSS).read_bytes() for folder in ("shared", "alone")]
     assert logs[0] == logs[1]

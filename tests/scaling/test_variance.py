@@ -11,7 +11,9 @@ from pancyte.scaling.variance import decompose
 
 
 def runs_of(score, **levels):
-    rows = [dict(zip(levels, values, strict=True)) for values in itertools.product(*levels.values())]
+    rows = [
+        dict(zip(levels, values, strict=True)) for values in itertools.product(*levels.values())
+    ]
     return pd.DataFrame([{**row, "score": score(**row)} for row in rows])
 
 

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from pancyte.cli import annotate, bench, check, corpus, demo, embed, listing, pretrain, report, scale
+from pancyte.cli import (
+    annotate,
+    bench,
+    check,
+    corpus,
+    demo,
+    embed,
+    listing,
+    pretrain,
+    report,
+    scale,
+)
 from pancyte.cli.terminal import fail, show_debug
 
 # typer brought its own copy of click at some version; this is whichever it raises

@@ -37,7 +37,7 @@ def scale(
     from pancyte.scaling.estimate import estimate
     from pancyte.scaling.plan import load_scale
     from pancyte.scaling.report import write_report
-    from pancyte.scaling.sweep import records
+    from pancyte.scaling.sweep import records, unfinished
     from pancyte.scaling.sweep import sweep as run
 
     use_device(device)
@@ -59,11 +59,16 @@ def scale(
             share=_share(share),
             report=lambda done, total, name: progress(done, total),
         )
-    report = write_report(chosen, records(folder), folder)
     failed = {record["name"]: record["error"] for record in found if record["error"]}
     for name, error in failed.items():
         say(f"  {name}: {error}")
-    emit({"folder": str(folder), **report.content(), "failed": failed}, report.lines(), as_json=as_json)
+    report = write_report(chosen, records(folder), folder)
+    left = unfinished(chosen, folder)
+    told = (
+        f"{len(left)} runs are left: give the same command again" if left else "all runs are done"
+    )
+    content = {"folder": str(folder), **report.content(), "failed": failed, "left": left}
+    emit(content, [*report.lines(), f"wrote {folder}; {told}"], as_json=as_json)
     if failed:
         raise typer.Exit(1)
 

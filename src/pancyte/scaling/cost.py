@@ -20,8 +20,8 @@ def flops_per_token(model: Model, length: float) -> float:
 
     Six for each weight outside the embedding tables (two forward, four backward), and
     12 · layers · width · length for the attention of a cell of `length` tokens (Kaplan et al. 2020,
-    arXiv:2001.08361; Hoffmann et al. 2022, arXiv:2203.15556). Each part of a combined objective reads
-    a copy of the cell. Heads are left out.
+    arXiv:2001.08361; Hoffmann et al. 2022, arXiv:2203.15556). Each part of a combined objective
+    reads a copy of the cell. Heads are left out.
     """
     config = model.backbone.config
     attention = copies(model) * 12.0 * config.depth * config.width * length

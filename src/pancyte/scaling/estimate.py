@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from pancyte.scaling.cost import flops_per_token, parameters
-from pancyte.scaling.plan import Point, Scale, points, run_of
+from pancyte.scaling.plan import Scale
+from pancyte.scaling.points import Point, points, run_of
 from pancyte.scaling.pool import Pool
 from pancyte.scaling.sweep import feed_of, model_of, steps_of
 from pancyte.training.log import SPEED, read_log

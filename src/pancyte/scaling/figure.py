@@ -74,7 +74,10 @@ def _by_cells(ax: Axes, summary: Summary, dataset: str) -> None:
 
 
 def _rivals(ax: Axes, grid: pd.DataFrame, dataset: str) -> None:
-    styles = {f"trivial:{dataset}": ("gene's mean", "--"), f"rival:{dataset}:by_ridge": ("ridge", "-.")}
+    styles = {
+        f"trivial:{dataset}": ("gene's mean", "--"),
+        f"rival:{dataset}:by_ridge": ("ridge", "-."),
+    }
     for name, (label, style) in styles.items():
         if name in grid:
             mean = grid.groupby("cells")[name].mean()
@@ -103,7 +106,9 @@ def _comparisons(ax: Axes, summary: Summary, dataset: str) -> None:
         other = f"{part.tokens:,} tokens" if part.tokens else f"{part.sources} dataset(s)"
         for size in part.sizes:
             mean = pair[pair["size"] == size].groupby("cells")[[column, f"{column}:grid"]].mean()
-            ax.plot(mean.index, mean[column], "s--", color=PALETTE[number], label=f"{size}, {other}")
+            ax.plot(
+                mean.index, mean[column], "s--", color=PALETTE[number], label=f"{size}, {other}"
+            )
             if number == 0:
                 ax.plot(mean.index, mean[f"{column}:grid"], "o-", color=GREY, label=f"{size}, grid")
     _rivals(ax, summary.grid, dataset)

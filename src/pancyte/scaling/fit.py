@@ -15,12 +15,19 @@ STEEPEST = 3.0
 """No exponent is sought beyond it."""
 FINEST = 3
 """So many of the ends that were found are starts for each replicate."""
-ITERATIONS = 200
+ITERATIONS = 300
+STILL = 1e-7
+"""A search ends once a step gains less than this share of the error,"""
+SHORTEST = 1e8
+"""or its steps have been made shorter than this damping makes them."""
 SPREAD = 0.5
 """An exponent is pinned if its interval is no longer than this many times its value."""
-LEVEL = 0.9
+LEVEL = 0.95
+"""Share of the replicates in an interval. In simulations with a known law it holds the truth in
+about nine of ten cases, which is what is claimed: residuals of a fit are too small by nature."""
 NAMES = ("E", "A", "a", "B", "b")
 
+Bounds = tuple[np.ndarray, np.ndarray]
 Ends = tuple[np.ndarray, np.ndarray]
 Expansion = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -106,11 +113,11 @@ def fit_law(
 
     Notes
     -----
-    The Huber loss of log L is minimised from many starts, with exponents between 0 and 3 (Hoffmann et
-    al. 2022, arXiv:2203.15556, approach 3; they take L-BFGS, which finds the same). A replicate keeps the design, which
-    was chosen and not drawn, and draws anew the residuals, which it enlarges for the five degrees of
-    freedom that the fit took. Besides chance they hold what the law misses between points, not
-    what it may miss beyond them.
+    The Huber loss of log L is minimised from many starts, with exponents between 0 and 3 (Hoffmann
+    et al. 2022, arXiv:2203.15556, approach 3; they take L-BFGS, which finds the same). A replicate
+    keeps the design, which was chosen and not drawn, and draws anew the residuals, each divided by
+    one minus the mean leverage, as the fit took five degrees of freedom. Besides chance they hold
+    what the law misses between points, not what it may miss beyond them.
     """
     N, D, L = (np.asarray(given, dtype=np.float64) for given in (parameters, cells, loss))
     _check(N, D, L)
@@ -120,7 +127,7 @@ def fit_law(
     best = ends[errors.argmin()]
     smooth = _log_loss(best, x, y)
     residuals = z - smooth
-    enlarged = residuals * np.sqrt(len(z) / max(1, len(z) - len(best)))
+    enlarged = residuals * len(z) / max(1, len(z) - len(best))
     rng = np.random.default_rng(seed)
     again = smooth + rng.choice(enlarged - enlarged.mean(), (replicates, len(z)))
     return Law(
@@ -163,7 +170,7 @@ def _refitted(x: np.ndarray, y: np.ndarray, again: np.ndarray, starts: np.ndarra
     """Fit every replicate from each of the starts and keep its best, (replicates, 5)."""
     if not len(again):
         return np.empty((0, len(NAMES)))
-    tried = [_descend(x, y, again, np.repeat(start[None], len(again), 0)) for start in starts]
+    tried = [_descend(x, y, again, np.tile(start, (len(again), 1))) for start in starts]
     best = np.argmin([errors for _, errors in tried], axis=0)
     return np.stack([laws for laws, _ in tried])[best, np.arange(len(again))]
 
@@ -198,31 +205,46 @@ def _descend(x: np.ndarray, y: np.ndarray, z: np.ndarray, starts: np.ndarray) ->
     """Minimise the Huber loss from every start at once, each to its own losses `z`.
 
     Levenberg–Marquardt on reweighted squares: a run whose error is beyond `HUBER` counts by its
-    error's size and not by its square. Steps that go up are taken back and made shorter.
+    error's size and not by its square. A step that goes up is taken back and made shorter.
     """
-    low = np.array([z.min() - 12, z.min() - 12, 0, z.min() - 12, 0])
-    high = np.array([z.max() + 1, z.max() + 1, STEEPEST, z.max() + 1, STEEPEST])
-    laws = np.clip(starts, low, high)
-    damping = np.full(len(laws), 1e-2)
+    z = np.broadcast_to(z, (len(starts), len(x)))
+    bounds = _bounds(z)
+    laws, damping = np.clip(starts, *bounds), np.full(len(starts), 1e-2)
     error, slope, curve = _expanded(laws, x, y, z)
+    going = np.arange(len(starts))
     for _ in range(ITERATIONS):
-        # a parameter at its bound that wants to go beyond it stays where it is
-        stuck = ((laws <= low) & (slope > 0)) | ((laws >= high) & (slope < 0))
-        free = ~stuck[:, :, None] & ~stuck[:, None, :]
-        damped = np.where(free, curve, 0) + np.eye(laws.shape[1]) * (
-            damping[:, None] * (np.einsum("rii->ri", curve) + 1e-9) + stuck
-        )[:, :, None]
-        step = np.linalg.solve(damped, np.where(stuck, 0, slope)[:, :, None])[:, :, 0]
-        tried = np.clip(laws - np.clip(step, -1, 1), low, high)
-        found, slope_there, curve_there = _expanded(tried, x, y, z)
-        better = found < error
-        moved = better & (found < error * (1 - 1e-9))
-        laws[better], slope[better] = tried[better], slope_there[better]
-        curve[better], error = curve_there[better], np.where(better, found, error)
-        damping = np.clip(np.where(better, damping / 3, damping * 4), 1e-12, 1e12)
-        if not moved.any() and (damping > 1e8).all():
+        tried = _step(laws[going], slope[going], curve[going], damping[going], bounds)
+        found, slope_there, curve_there = _expanded(tried, x, y, z[going])
+        better = found < error[going]
+        gained = (error[going] - found) > STILL * error[going]
+        moved = going[better]
+        laws[moved], error[moved] = tried[better], found[better]
+        slope[moved], curve[moved] = slope_there[better], curve_there[better]
+        damping[going] *= np.where(better, 1 / 3, 4.0)
+        going = going[gained | (~better & (damping[going] < SHORTEST))]
+        if not len(going):
             break
     return laws, error
+
+
+def _bounds(z: np.ndarray) -> Bounds:
+    """Between what each parameter is sought; a term far below the losses is as good as none."""
+    floor, top = z.min() - 12, z.max() + 1
+    return np.array([floor, floor, 0, floor, 0]), np.array([top, top, STEEPEST, top, STEEPEST])
+
+
+def _step(
+    laws: np.ndarray, slope: np.ndarray, curve: np.ndarray, damping: np.ndarray, bounds: Bounds
+) -> np.ndarray:
+    """Go downhill within bounds; what is at a bound and wants to go beyond it stays where it is."""
+    low, high = bounds
+    stuck = ((laws <= low) & (slope > 0)) | ((laws >= high) & (slope < 0))
+    free = ~stuck[:, :, None] & ~stuck[:, None, :]
+    scale = np.einsum("rii->ri", curve) + 1e-9
+    diagonal = damping[:, None] * scale + stuck
+    damped = np.where(free, curve, 0.0) + np.eye(laws.shape[1]) * diagonal[:, :, None]
+    step = np.linalg.solve(damped, np.where(stuck, 0.0, slope)[:, :, None])[:, :, 0]
+    return np.clip(laws - np.clip(step, -1, 1), low, high)
 
 
 def _expanded(laws: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Expansion:
@@ -238,7 +260,11 @@ def _expanded(laws: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> 
         [share[:, 0], share[:, 1], -share[:, 1] * x, share[:, 2], -share[:, 2] * y], axis=2
     )
     weighed = jacobian * weight[:, :, None]
-    return error, np.einsum("rnk,rn->rk", weighed, off), np.einsum("rnk,rnl->rkl", weighed, jacobian)
+    return (
+        error,
+        np.einsum("rnk,rn->rk", weighed, off),
+        np.einsum("rnk,rnl->rkl", weighed, jacobian),
+    )
 
 
 def _between(values: np.ndarray) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -114,7 +115,7 @@ class Pool:
         bounds = np.concatenate([[0], np.cumsum(sizes)])
         rows = [
             np.sort(whole.of(number)[drawn[(drawn >= start) & (drawn < stop)] - start])
-            for number, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False))
+            for number, (start, stop) in enumerate(itertools.pairwise(bounds))
         ]
         kept = [number for number, chosen in enumerate(rows) if len(chosen)]
         parts = [whole.corpus.parts[number] for number in kept]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 
 from pancyte.errors import InputError
 from pancyte.scaling.fit import Law, fit_law
-from pancyte.scaling.plan import Compare, Point, Scale, compared, grid, varied
+from pancyte.scaling.plan import Compare, Scale
+from pancyte.scaling.points import Point, compared, grid, varied
 from pancyte.scaling.variance import decompose
 
 HEADLINES = ("total", "knn_purity", "macro_f1")
@@ -28,8 +30,8 @@ class Summary:
     scale
         The sweep.
     runs
-        One row for each run that was trained: its point, its cost, ``loss:<dataset>`` and the same of
-        simple predictors (``trivial:``, ``rival:``), and every zero-shot score.
+        One row for each run that was trained: its point, its cost, ``loss:<dataset>`` and the same
+        of simple predictors (``trivial:``, ``rival:``), and every zero-shot score.
     controls
         One row for each control: random weights of a size and seed, and PCA.
     grid
@@ -68,6 +70,11 @@ class Summary:
         other = _rows(self.runs, compared(self.scale, part))
         keys = ["size", "cells", "seed"]
         return other.merge(self.grid, on=keys, suffixes=("", ":grid"))
+
+    def named(self, part: Compare) -> str:
+        """Name the sources that the cells of a comparison come from."""
+        wanted = self.scale.base.train[: part.sources or None]
+        return ", ".join(Path(source.source).stem for source in wanted)
 
     def varied(self) -> pd.DataFrame:
         """Return the sensitivity runs."""
@@ -178,4 +185,3 @@ def _added(terms: dict[str, float], prefix: str, term: str) -> dict[str, float]:
 def _rows(runs: pd.DataFrame, wanted: list[Point]) -> pd.DataFrame:
     names = {point.name for point in wanted}
     return runs[runs["name"].isin(names)].reset_index(drop=True)
-

@@ -17,7 +17,8 @@ from pancyte.errors import PancyteError, UsageError
 from pancyte.models.card import Card
 from pancyte.models.model import Model, device
 from pancyte.scaling.cost import flops_per_parameter, flops_per_token, parameters
-from pancyte.scaling.plan import Point, Scale, points, run_of
+from pancyte.scaling.plan import Scale
+from pancyte.scaling.points import Point, points, run_of
 from pancyte.scaling.pool import Pool
 from pancyte.scaling.score import losses, zero_shot
 from pancyte.store.part import Part
@@ -64,8 +65,8 @@ def sweep(
     minutes
         Start no further run after so many.
     share
-        Do one share of the runs, ``(number, of how many)``, while other processes do the others in the
-        same folder.
+        Do one share of the runs, ``(number, of how many)``, while other processes do the others in
+        the same folder.
     report
         Called after each run with how many of how many are done, and its name.
 
@@ -86,8 +87,10 @@ def sweep(
     jobs: list[tuple[str, Any, Callable[[Path], Record]]] = [
         (f"{CONTROLS}/{name}", told, make) for name, told, make in _controls(scale, pool)
     ]
-    for point in points(scale):
-        jobs.append((point.name, _told(scale, point, pool), _trainer(scale, point, pool)))
+    jobs += [
+        (point.name, _told(scale, point, pool), _trainer(scale, point, pool))
+        for point in points(scale)
+    ]
     found, (own, shares) = [], share
     jobs = jobs[own::shares]
     for number, (name, told, make) in enumerate(jobs, start=1):
@@ -102,6 +105,15 @@ def records(folder: str | Path) -> list[Record]:
     """Read what a sweep has done so far."""
     paths = sorted(Path(folder).rglob(RECORD))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def unfinished(scale: Scale, folder: str | Path) -> list[str]:
+    """Name the runs and controls that have not been done, or failed."""
+    done = {record["name"] for record in records(folder) if not record["error"]}
+    drawn = [f"{size}_seed-{seed}" for seed in range(scale.seeds) for size in scale.sizes]
+    controls = [*drawn, "pca"] if scale.zero_shot else []
+    wanted = [*controls, *(point.name for point in points(scale))]
+    return [name for name in wanted if name not in done]
 
 
 def _once(folder: Path, told: Any, make: Callable[[Path], Record]) -> Record:
@@ -234,4 +246,3 @@ def _random(scale: Scale, point: Point, pool: Pool) -> Callable[[Path], Record]:
         }
 
     return draw
-

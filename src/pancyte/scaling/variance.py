@@ -25,9 +25,9 @@ def decompose(runs: pd.DataFrame, factors: Sequence[str], value: str) -> pd.Data
 
     Returns
     -------
-    One row per factor and one for all interactions. ``share`` is what the factor explains by itself,
-    ``total`` what goes away with it, its interactions included; ``low`` and ``high`` are the lowest
-    and highest mean score over its values, and ``best_low`` and ``best_high`` are at which.
+    One row per factor and one for all interactions. ``share`` is what the factor explains by
+    itself, ``total`` what goes away with it, its interactions included; ``lowest`` and ``highest``
+    are the extremes of the mean score over its values, and ``at`` is where it is lowest.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +12,13 @@ from pancyte.scaling.plan import Compare
 if TYPE_CHECKING:
     from pancyte.scaling.summary import Summary
 
+RIVALS = {"rival:{}:by_ridge": "ridge regression", "trivial:{}": "the gene's mean"}
+"""The simple predictors of held-out losses, the better one first."""
+
 
 def verdicts(summary: Summary) -> list[str]:
-    """Say what more cells, parameters and datasets brought, and whether a simple method does as well."""
-    found = []
-    for dataset in summary.datasets:
-        found.append(_more(summary, dataset))
+    """Say what more cells, parameters and datasets brought, and what a simple method does."""
+    found = [_more(summary, dataset) for dataset in summary.datasets]
     for part in summary.scale.compare:
         found += _compared(summary, part)
     for score in summary.scores:
@@ -31,38 +31,37 @@ def _more(summary: Summary, dataset: str) -> str:
     mean = summary.grid.groupby(["parameters", "cells"])[column].mean().unstack()
     table = mean.to_numpy()
     told = (
-        f"Loss on {dataset}: from {mean.columns[0]:,} to {mean.columns[-1]:,} cells it changes by "
-        f"{np.nanmean(table[:, -1] - table[:, 0]):+.3f} (mean over sizes), from {mean.index[0]:,} to "
-        f"{mean.index[-1]:,} parameters by {np.nanmean(table[-1] - table[0]):+.3f} (mean over cells)."
+        f"Loss on {dataset}: {mean.columns[-1]:,} training cells instead of {mean.columns[0]:,} "
+        f"change it by {np.nanmean(table[:, -1] - table[:, 0]):+.3f} (mean over sizes), "
+        f"{mean.index[-1]:,} parameters instead of {mean.index[0]:,} by "
+        f"{np.nanmean(table[-1] - table[0]):+.3f} (mean over cells)."
     )
     best = summary.grid.loc[summary.grid[column].idxmin()]
-    for name, label in ((f"rival:{dataset}:by_ridge", "ridge regression"), (f"trivial:{dataset}", "the gene's mean")):
-        if name in best and not np.isnan(best[name]):
-            won = "beats" if best[column] < best[name] else "loses to"
+    for name, label in RIVALS.items():
+        rival = best.get(name.format(dataset), np.nan)
+        if not np.isnan(rival):
+            won = "beats" if best[column] < rival else "loses to"
             return (
-                f"{told} The lowest, {best[column]:.3f} ({best['size']}, {best['cells']:,} cells), {won} "
-                f"{label} on the same cells, {best[name]:.3f}."
+                f"{told} The lowest, {best[column]:.3f} ({best['size']}, {best['cells']:,} cells), "
+                f"{won} {label} on the same cells, {rival:.3f}."
             )
     return told
 
 
 def _compared(summary: Summary, part: Compare) -> list[str]:
     pair = summary.compared(part)
-    if pair.empty:
-        return []
-    found = []
-    for dataset in summary.datasets:
+    found: list[str] = []
+    for dataset in () if pair.empty else summary.datasets:
         column = f"loss:{dataset}"
         if part.tokens:
             found += _same_tokens(pair, column, dataset, part.tokens)
-        else:
-            gap = pair[column] - pair[f"{column}:grid"]
-            names = ", ".join(Path(s.source).stem for s in summary.scale.base.train[: part.sources])
-            found.append(
-                f"At the same number of cells, those of {names} alone give a loss on {dataset} that is "
-                f"{gap.mean():+.3f} ({gap.min():+.3f} to {gap.max():+.3f} in {len(gap)} pairs) against "
-                f"that of all {len(summary.scale.base.train)} datasets."
-            )
+            continue
+        gap = pair[column] - pair[f"{column}:grid"]
+        found.append(
+            f"At the same number of cells, those of {summary.named(part)} alone give a loss on "
+            f"{dataset} that differs from that of all {len(summary.scale.base.train)} datasets by "
+            f"{gap.mean():+.3f} ({gap.min():+.3f} to {gap.max():+.3f} in {len(gap)} pairs)."
+        )
     return found
 
 
@@ -74,9 +73,9 @@ def _same_tokens(pair: pd.DataFrame, column: str, dataset: str, tokens: int) -> 
     falls = mean.iloc[0] - mean.iloc[-1]
     fewest, most = mean.index[0], mean.index[-1]
     return [
-        f"Each trained on {tokens:,} tokens, {most:,} cells are better on {dataset} than {fewest:,} by "
-        f"{falls[column]:.3f}; each cell seen equally often, by {falls[f'{column}:grid']:.3f}. The rest is "
-        "longer training and not more data."
+        f"Each trained on {tokens:,} tokens, {most:,} cells are better on {dataset} than "
+        f"{fewest:,} by {falls[column]:.3f}; each cell seen equally often, by "
+        f"{falls[f'{column}:grid']:.3f}. The difference is longer training and not more data."
     ]
 
 
@@ -86,12 +85,14 @@ def _judged(summary: Summary, score: str) -> list[str]:
     if score not in controls or grid[score].isna().all():
         return []
     random = controls[controls["kind"] == "random"].groupby("size")[score].mean()
-    trained = grid.groupby("size")[score].mean()
     better = grid[score] > grid["size"].map(random)
     pca = controls.loc[controls["kind"] == "pca", score].mean()
     return [
-        f"Zero-shot {metric} on {dataset} ({task}): trained models {grid[score].min():.3f} to "
-        f"{grid[score].max():.3f} (mean {trained.mean():.3f}), random weights {random.min():.3f} to "
-        f"{random.max():.3f} (mean {random.mean():.3f}), PCA {pca:.3f}; {better.sum()} of {len(grid)} runs "
-        f"are better than random weights of their size, {(grid[score] > pca).sum()} better than PCA."
+        f"Zero-shot {metric} on {dataset} ({task}): trained {_range(grid[score])}, random weights "
+        f"{_range(random)}, PCA {pca:.3f}. Of {len(grid)} runs {better.sum()} are better than "
+        f"random weights of their size, {(grid[score] > pca).sum()} better than PCA."
     ]
+
+
+def _range(values: pd.Series) -> str:
+    return f"{values.min():.3f} to {values.max():.3f} (mean {values.mean():.3f})"
