@@ -10,6 +10,7 @@ import pandas as pd
 
 from pancyte.pl.colours import GREY, PALETTE
 from pancyte.pl.sheet import figure_of, panels, save_as
+from pancyte.scaling.tables import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +97,8 @@ def _by_parameters(ax: Axes, summary: Summary, dataset: str) -> None:
             parameters = np.geomspace(law.smallest[0], law.largest[0], 50)
             ax.plot(parameters, law(parameters, cells), color=colour, linewidth=1.2)
     ax.set(xscale="log", xlabel="parameters without tables", ylabel="held-out loss", title=dataset)
-    ax.legend(frameon=False, fontsize=7, title="training cells", title_fontsize=7)
+    ax.margins(y=0.1)
+    ax.legend(fontsize=7, title="training cells", title_fontsize=7, framealpha=0.8)
 
 
 def _comparisons(ax: Axes, summary: Summary, dataset: str) -> None:
@@ -112,8 +114,9 @@ def _comparisons(ax: Axes, summary: Summary, dataset: str) -> None:
             if number == 0:
                 ax.plot(mean.index, mean[f"{column}:grid"], "o-", color=GREY, label=f"{size}, grid")
     _rivals(ax, summary.grid, dataset)
-    ax.set(xscale="log", xlabel="training cells", ylabel="held-out loss")
+    ax.set(ylabel="held-out loss")
     ax.set_title("one dataset or all; same tokens", fontsize=10)
+    _cells(ax, summary)
     ax.legend(frameon=False, fontsize=7)
 
 
@@ -122,7 +125,7 @@ def _scores(ax: Axes, summary: Summary, score: str) -> None:
     for size, colour in _colours(summary).items():
         rows = summary.grid[summary.grid["size"] == size]
         mean = rows.groupby("cells")[score].mean()
-        ax.plot(mean.index, mean, "o-", color=colour, markersize=4, label=size)
+        ax.plot(mean.index, mean, "o-", color=colour, markersize=4)
         if len(controls) and score in controls:
             random = controls[(controls["kind"] == "random") & (controls.get("size") == size)]
             if len(random):
@@ -132,13 +135,24 @@ def _scores(ax: Axes, summary: Summary, score: str) -> None:
             ax.axhline(value, color="black", linewidth=1.5, label="PCA")
     ax.plot([], [], ":", color=DARK, label="random weights")
     dataset, task, _, metric = score.split("/")
-    ax.set(xscale="log", xlabel="training cells", ylabel=f"{metric} (zero-shot)")
+    ax.set(ylabel=f"{metric} (zero-shot)")
     ax.set_title(f"{dataset} · {task}", fontsize=10)
-    ax.legend(frameon=False, fontsize=7)
+    _cells(ax, summary)
+    ax.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.93))
+
+
+def _cells(ax: Axes, summary: Summary) -> None:
+    """Mark the numbers of cells that were tried."""
+    tried = sorted(set(summary.grid["cells"]))
+    ax.set_xscale("log")
+    ax.set_xticks(tried, [f"{cells:,}" for cells in tried])
+    ax.minorticks_off()
+    ax.margins(y=0.1)
+    ax.set_xlabel("training cells")
 
 
 def _variance(ax: Axes, shares: dict[str, pd.DataFrame]) -> None:
-    names = [name.removeprefix("loss:").replace("/", " ") for name in shares]
+    names = [label(name).replace(", ", "\n") for name in shares]
     left = np.zeros(len(shares))
     factors = list(next(iter(shares.values())).index)
     for factor, colour in zip(factors, PALETTE, strict=False):

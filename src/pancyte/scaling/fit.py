@@ -20,6 +20,7 @@ STILL = 1e-7
 """A search ends once a step gains less than this share of the error,"""
 SHORTEST = 1e8
 """or its steps have been made shorter than this damping makes them."""
+LEAST = 1e-9
 SPREAD = 0.5
 """An exponent is pinned if its interval is no longer than this many times its value."""
 LEVEL = 0.95
@@ -240,8 +241,8 @@ def _step(
     low, high = bounds
     stuck = ((laws <= low) & (slope > 0)) | ((laws >= high) & (slope < 0))
     free = ~stuck[:, :, None] & ~stuck[:, None, :]
-    scale = np.einsum("rii->ri", curve) + 1e-9
-    diagonal = damping[:, None] * scale + stuck
+    # a little on the diagonal where two laws fit equally well, and no step is better than another
+    diagonal = damping[:, None] * np.einsum("rii->ri", curve) + stuck + LEAST
     damped = np.where(free, curve, 0.0) + np.eye(laws.shape[1]) * diagonal[:, :, None]
     step = np.linalg.solve(damped, np.where(stuck, 0.0, slope)[:, :, None])[:, :, 0]
     return np.clip(laws - np.clip(step, -1, 1), low, high)

@@ -85,12 +85,14 @@ class Summary:
         if self.scale.sensitivity is None:
             return {}
         runs, factors = self.varied(), list(self.scale.sensitivity.vary)
-        found = {}
+        found: dict[str, pd.DataFrame] = {}
+        if len(runs) < len(varied(self.scale)):
+            return found
         for name in [*(f"loss:{dataset}" for dataset in self.datasets), *self.scores]:
             try:
                 found[name] = decompose(runs, factors, name)
             except InputError:
-                # not all of them have been run yet
+                # a score that could not be computed somewhere
                 continue
         return found
 
@@ -113,7 +115,8 @@ class Summary:
                             "loss": loss,
                             "low": low,
                             "high": high,
-                            "times_more_cells": cells / law.largest[1],
+                            "beyond_parameters": parameters / law.largest[0],
+                            "beyond_cells": cells / law.largest[1],
                             "flops": flops,
                             "hours": flops / (wanted.peak * wanted.mfu) / 3600,
                         }

@@ -42,7 +42,8 @@ def losses(summary: Summary, dataset: str) -> list[str]:
     simple = {f"trivial:{dataset}": "gene's mean", f"rival:{dataset}:by_ridge": "ridge regression"}
     for name, label in simple.items():
         if name in grid:
-            means = [mean(grid.loc[grid["cells"] == cells, name]) for cells in every]
+            once = grid.drop_duplicates(["cells", "seed"])
+            means = [mean(once.loc[once["cells"] == cells, name]) for cells in every]
             rows.append([f"*{label}*", *means])
     lines = markdown(["parameters", *(f"{cells:,} cells" for cells in every)], rows)
     law = summary.laws.get(dataset)
@@ -55,8 +56,10 @@ def comparison(summary: Summary, part: Compare) -> list[str]:
     """Losses of a comparison beside those of the grid."""
     alone = f"cells of {summary.named(part)} only"
     what = f"the same {part.tokens:,} tokens" if part.tokens else alone
-    rows = []
-    for (size, cells), found in summary.compared(part).groupby(["size", "cells"]):
+    rows, pair = [], summary.compared(part)
+    if pair.empty:
+        return []
+    for (size, cells), found in pair.groupby(["size", "cells"]):
         row = [str(size), f"{cells:,}"]
         for dataset in summary.datasets:
             here, grid = found[f"loss:{dataset}"], found[f"loss:{dataset}:grid"]
@@ -78,7 +81,7 @@ def predictions(summary: Summary) -> list[str]:
             f"{row['parameters']:,}",
             f"{row['cells']:,}",
             f"{row['loss']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
-            f"{row['times_more_cells']:,.0f} ×",
+            f"N {row['beyond_parameters']:,.3g} ×, D {row['beyond_cells']:,.0f} ×",
             f"{row['flops']:.1e}",
             duration(row["hours"]),
         ]
@@ -86,8 +89,8 @@ def predictions(summary: Summary) -> list[str]:
     ]
     cost = (
         f"Each cell is seen {summary.scale.epochs:g} times with "
-        f"{summary.grid['tokens_per_cell'].mean():.0f} tokens; time is that of {wanted.device} at an "
-        f"assumed {100 * wanted.mfu:.0f} % of its peak, attention and heads left out."
+        f"{summary.grid['tokens_per_cell'].mean():.0f} tokens; time is that of {wanted.device} at "
+        f"an assumed {100 * wanted.mfu:.0f} % of its peak, attention and heads left out."
     )
     caveats = [
         f"On {dataset} the runs do not pin {', '.join(law.loose)}: other laws fit them as well and "
@@ -105,7 +108,8 @@ def scores(summary: Summary) -> list[str]:
     rows = []
     for (_, size, cells), part in summary.grid.groupby(["parameters", "size", "cells"]):
         rows.append([str(size), f"{cells:,}", *(mean(part[name]) for name in names)])
-    for size, part in controls[controls["kind"] == "random"].groupby("size", sort=False):
+    random = controls[controls["kind"] == "random"].sort_values("parameters", kind="stable")
+    for size, part in random.groupby("size", sort=False):
         rows.append([f"*{size}, random weights*", "0", *(mean(part[name]) for name in names)])
     for _, row in controls[controls["kind"] == "pca"].iterrows():
         rows.append(["*PCA of the dataset itself*", "", *(mean([row[name]]) for name in names)])
