@@ -73,22 +73,22 @@ def test_the_search_ends_where_lbfgs_does():
 def test_intervals_cover_the_truth():
     N, D = design(seeds=2)
     rng = np.random.default_rng(0)
-    trials, covered = 30, np.zeros(len(TRUE))
+    trials, covered = 12, np.zeros(len(TRUE))
     for _ in range(trials):
         noisy = true_loss(N, D) * np.exp(rng.normal(0, 0.01, len(N)))
-        law = fit_law(N, D, noisy, replicates=60)
+        law = fit_law(N, D, noisy, replicates=40)
         for at, name in enumerate(NAMES):
             low, high = law.interval(name)
             covered[at] += low <= TRUE[at] <= high
-    # with nine in ten expected, fewer than 22 of 30 happens once in a hundred times
-    assert (covered >= 22).all(), dict(zip(NAMES, covered, strict=True))
+    # with nine in ten expected, fewer than 8 of 12 happens once in two hundred times
+    assert (covered >= 8).all(), dict(zip(NAMES, covered, strict=True))
 
 
 def test_a_flat_axis_is_not_pinned():
     N, D = design(seeds=2)
     rng = np.random.default_rng(1)
     flat = (0.6 + 3.0 / N**0.4) * np.exp(rng.normal(0, 0.02, len(N)))
-    law = fit_law(N, D, flat, replicates=60)
+    law = fit_law(N, D, flat, replicates=40)
     assert "b" in law.loose
 
 

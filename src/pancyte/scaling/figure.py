@@ -79,10 +79,10 @@ def _rivals(ax: Axes, grid: pd.DataFrame, dataset: str) -> None:
         f"trivial:{dataset}": ("gene's mean", "--"),
         f"rival:{dataset}:by_ridge": ("ridge", "-."),
     }
-    for name, (label, style) in styles.items():
+    for name, (told, style) in styles.items():
         if name in grid:
             mean = grid.groupby("cells")[name].mean()
-            ax.plot(mean.index, mean, style, color=DARK, linewidth=1.2, label=label)
+            ax.plot(mean.index, mean, style, color=DARK, linewidth=1.2, label=told)
 
 
 def _by_parameters(ax: Axes, summary: Summary, dataset: str) -> None:

@@ -14,6 +14,7 @@ from pancyte.scaling import tables
 from pancyte.scaling.figure import draw
 from pancyte.scaling.fit import NAMES
 from pancyte.scaling.plan import Scale
+from pancyte.scaling.points import points
 from pancyte.scaling.summary import Summary, summarise
 from pancyte.scaling.verdicts import verdicts
 
@@ -85,10 +86,18 @@ def write_report(scale: Scale, found: Iterable[dict[str, Any]], folder: str | Pa
     return report
 
 
+def _left(summary: Summary) -> str:
+    """Say which runs are missing, if any."""
+    done = set(summary.runs["name"])
+    left = [point.name for point in points(summary.scale) if point.name not in done]
+    few = ", ".join(left[:4]) + (" …" if len(left) > 4 else "")
+    return f" {len(left)} runs are missing, and not in what follows: {few}." if left else ""
+
+
 def _page(summary: Summary) -> list[str]:
     scale, runs = summary.scale, summary.runs
     size = f"{len(runs)} runs, {runs['tokens'].sum():,} tokens, {runs['flops'].sum():.2g} FLOPs"
-    lines = [f"{size}, {runs['seconds'].sum() / 60:.0f} minutes of training.", ""]
+    lines = [f"{size}, {runs['seconds'].sum() / 60:.0f} minutes of training.{_left(summary)}", ""]
     lines += [*(f"- {sentence}" for sentence in verdicts(summary)), ""]
     lines += [f"![Losses, comparisons, scores and shares of variance]({FIGURE})", ""]
     for dataset in summary.datasets:

@@ -54,7 +54,7 @@ def _compared(summary: Summary, part: Compare) -> list[str]:
     for dataset in () if pair.empty else summary.datasets:
         column = f"loss:{dataset}"
         if part.tokens:
-            found += _same_tokens(pair, column, dataset, part.tokens)
+            found += _same_tokens(summary.grid, pair, dataset, part.tokens)
             continue
         gap = pair[column] - pair[f"{column}:grid"]
         found.append(
@@ -65,17 +65,20 @@ def _compared(summary: Summary, part: Compare) -> list[str]:
     return found
 
 
-def _same_tokens(pair: pd.DataFrame, column: str, dataset: str, tokens: int) -> list[str]:
+def _same_tokens(grid: pd.DataFrame, pair: pd.DataFrame, dataset: str, tokens: int) -> list[str]:
     """Say how much of what more cells bring is left when all train equally long."""
-    mean = pair.groupby("cells")[[column, f"{column}:grid"]].mean()
-    if len(mean) < 2:
+    column = f"loss:{dataset}"
+    fewest, most = pair["cells"].min(), grid["cells"].max()
+    few = pair[pair["cells"] == fewest]
+    many = grid[(grid["cells"] == most) & grid["size"].isin(few["size"])]
+    if many.empty or most == fewest:
         return []
-    falls = mean.iloc[0] - mean.iloc[-1]
-    fewest, most = mean.index[0], mean.index[-1]
+    once, longer = few[f"{column}:grid"].mean(), few[column].mean()
     return [
-        f"Each trained on {tokens:,} tokens, {most:,} cells are better on {dataset} than "
-        f"{fewest:,} by {falls[column]:.3f}; each cell seen equally often, by "
-        f"{falls[f'{column}:grid']:.3f}. The difference is longer training and not more data."
+        f"{fewest:,} cells trained on {tokens:,} tokens give a loss on {dataset} of {longer:.3f}, "
+        f"seen as often as all others {once:.3f}; {most:,} cells, seen as often, "
+        f"on {many['tokens'].mean():,.0f} tokens, give {many[column].mean():.3f}. What is left between "
+        "the first and the last is what more cells bring, and not longer training."
     ]
 
 
