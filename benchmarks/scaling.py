@@ -15,15 +15,15 @@ from pancyte.scaling.report import FIGURE, write_report
 from pancyte.scaling.sweep import records, sweep
 
 INTRODUCTION = """\
-What more training cells, more datasets and more parameters bring, from a sweep of small models with at
-most 104,384 parameters. The sweep file is `recipes/scaling-cpu.yaml`; how to run your own, and what the
-words mean, is told in [](../scaling.md).
+What more training cells, more datasets and more parameters bring, from a sweep of small models with
+at most 104,384 parameters. The sweep file is `recipes/scaling-cpu.yaml`; how to run your own, and
+what the words mean, is told in [](../scaling.md).
 
-The base run is the default one: masked values with squared error, at the default learning rate of each
-width. The loss is the sum of its two terms, from the token and from the cell's vector. Cells are human
-blood (kang-pbmc-ifnb, three quarters of them), airway, lung and mixed immune cells; losses are
-measured on the pancreas (baron-human), of which no training dataset has any. Each cell is seen once, so
-more cells are also more steps. Minutes are those of a shared machine; compare tokens and FLOPs."""
+The base run is the default one: masked values with squared error, at the default learning rate of
+each width. The loss is the sum of its two terms, from the token and from the cell's vector. Cells are
+human blood (kang-pbmc-ifnb, three quarters of them), airway, lung and mixed immune cells; losses are
+measured on the pancreas (baron-human), of which no training dataset has any. Each cell is seen once,
+so more cells are also more steps. Minutes are those of a shared machine; compare tokens and FLOPs."""
 
 
 def main() -> None:

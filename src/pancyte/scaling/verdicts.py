@@ -77,8 +77,8 @@ def _same_tokens(grid: pd.DataFrame, pair: pd.DataFrame, dataset: str, tokens: i
     return [
         f"{fewest:,} cells trained on {tokens:,} tokens give a loss on {dataset} of {longer:.3f}, "
         f"seen as often as all others {once:.3f}; {most:,} cells, seen as often, "
-        f"on {many['tokens'].mean():,.0f} tokens, give {many[column].mean():.3f}. What is left between "
-        "the first and the last is what more cells bring, and not longer training."
+        f"on {many['tokens'].mean():,.0f} tokens, give {many[column].mean():.3f}. What is left "
+        "between the first and the last is what more cells bring, and not longer training."
     ]
 
 
