@@ -103,6 +103,7 @@ def explain(error: ValidationError) -> str:
 
 def resolved(run: Run, folder: Path) -> Run:
     """Find sources that are files beside the run file."""
+
     def absolute(source: Source) -> Source:
         beside = folder / source.source
         return source.model_copy(update={"source": str(beside)}) if beside.exists() else source
