@@ -22,8 +22,8 @@ what the words mean, is told in [](../scaling.md).
 The base run is the default one: masked values with squared error, at the default learning rate of
 each width. The loss is the sum of its two terms, from the token and from the cell's vector. Cells
 are human blood (kang-pbmc-ifnb, three quarters of them), airway, lung and mixed immune cells;
-losses are measured on the pancreas (baron-human), of which no training dataset has any. Each cell is
-seen once, so more cells are also more steps. Minutes are those of a shared machine; compare tokens
+losses are measured on the pancreas (baron-human), of which no training dataset has any. Each
+cell is seen once, so more cells are also more steps. Minutes are those of a shared machine; compare tokens
 and FLOPs."""
 
 
