@@ -23,8 +23,8 @@ The base run is the default one: masked values with squared error, at the defaul
 each width. The loss is the sum of its two terms, from the token and from the cell's vector. Cells
 are human blood (kang-pbmc-ifnb, three quarters of them), airway, lung and mixed immune cells;
 losses are measured on the pancreas (baron-human), of which no training dataset has any. Each
-cell is seen once, so more cells are also more steps. Minutes are those of a shared machine; compare tokens
-and FLOPs."""
+cell is seen once, so more cells are also more steps. Minutes are those of a shared machine; compare
+tokens and FLOPs."""
 
 
 def main() -> None:
