@@ -74,6 +74,7 @@ def test_sources_beside_the_file_are_found(written, tmp_path):
     [
         ({"cell": [1]}, "cell: extra inputs are not permitted"),
         ({"base": {"train": ["a"]}}, "held_out"),
+        ({"base": {**SWEEP["base"], "weights": {"a": 2}}}, "base.weights: a sweep does not heed"),
         ({"base": {"held_out": ["a"]}}, "base.train: field required"),
         ({"compare": [{"sizes": ["l"], "cells": [1]}]}, "no size 'l'"),
         ({"compare": [{"sizes": ["s"], "cells": [1], "sources": 9}]}, "no 9 sources"),

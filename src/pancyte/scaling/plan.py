@@ -14,6 +14,8 @@ from pancyte.errors import InputError, MissingError
 from pancyte.training.run import Run, explain, resolved
 
 SECTIONS = ("loop", "backbone", "objective")
+UNHEEDED = ("weights", "priors", "sinks")
+"""Settings of a run that a sweep would have to pass over."""
 ALL = 0
 """As a number of sources: all of them."""
 
@@ -138,6 +140,9 @@ class Scale(Strict):
     def _fits(self) -> Scale:
         if not self.base.held_out:
             raise ValueError("base.held_out: name at least one dataset that is not trained on")
+        for name in UNHEEDED:
+            if getattr(self.base, name, None):
+                raise ValueError(f"base.{name}: a sweep does not heed it; leave it out")
         asked = {name for part in self.compare for name in part.sizes}
         if self.sensitivity:
             asked.add(self.sensitivity.size)

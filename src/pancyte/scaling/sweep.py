@@ -146,7 +146,8 @@ def _claim(folder: Path, told: str) -> None:
 
 
 def _told(scale: Scale, point: Point, pool: Pool) -> dict[str, Any]:
-    run = run_of(scale, point, steps=1).model_dump(mode="json")
+    # a setting that is added later, and left alone, makes no other run
+    run = run_of(scale, point, steps=1).model_dump(mode="json", exclude_defaults=True)
     return {"run": run, "epochs": scale.epochs, "point": asdict(point), "cells": pool.identity}
 
 
