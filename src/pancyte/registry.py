@@ -14,7 +14,17 @@ from typing import Any
 
 from pancyte.errors import UsageError
 
-KINDS = ("tokenizers", "backbones", "objectives", "tasks", "metrics", "methods", "datasets")
+KINDS = (
+    "tokenizers",
+    "priors",
+    "backbones",
+    "objectives",
+    "tasks",
+    "metrics",
+    "methods",
+    "datasets",
+    "sinks",
+)
 
 
 @cache

@@ -97,7 +97,7 @@ def test_pretrain_dry_run_says_what_it_would_cost(call, cells_file, tmp_path):
     planned = json.loads(out)
     assert status == 0
     assert planned["cells"] == 95
-    assert planned["parameters"] > planned["features"]
+    assert planned["parameters"]["backbone"] > planned["features"]
 
 
 def damaged(kind, cells_file, tmp_path):

@@ -10,6 +10,17 @@ def test_tokenizers(name):
     testing.check_tokenizer(name)
 
 
+@pytest.mark.parametrize("name", sorted({*registry.names("priors")} - {"file", "go", "pathways"}))
+def test_priors(name):
+    testing.check_prior(name)
+
+
+@pytest.mark.parametrize("name", ["file", "go", "pathways"])
+def test_priors_from_files(name, data_dir):
+    own = data_dir / "fm_vocab_and_weights" / "gene2vec_scbert_16906_f16.npz"
+    testing.check_prior(name, **({"file": str(own)} if name == "file" else {}))
+
+
 @pytest.mark.parametrize("name", registry.names("backbones"))
 def test_backbones(name):
     testing.check_backbone(name)

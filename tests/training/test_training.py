@@ -118,7 +118,10 @@ def test_nan_in_the_weights_stops_the_run_and_names_the_cells(tmp_path, cells_fi
     loop = Loop(model, train, held_out, config=LoopConfig(steps=3), folder=tmp_path / "run")
     with torch.no_grad():
         model.objective.norm.weight[0] = float("nan")
-    with pytest.raises(InputError, match=r"Step 1: the loss is nan .*cells '.*' of cells"):
+    with pytest.raises(
+        InputError,
+        match=r"Step 1: the loss is nan; the weights objective.norm.weight .*cells '.*' of cells",
+    ):
         loop.run()
 
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """How rows are laid out so that each attends to rows of its own cell only."""
+
+    def mix(self, query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+        """Attend: three times (rows, width) → (rows, width)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,17 @@ class Padding:
         flat = padded.transpose(1, 2).reshape(self.cells * self.longest, -1)
         return flat if self.mask is None else flat.index_select(0, self.places)
 
+    def mix(
+        self,
+        query: Float[Tensor, "rows width"],
+        key: Float[Tensor, "rows width"],
+        value: Float[Tensor, "rows width"],
+        heads: int,
+    ) -> Float[Tensor, "rows width"]:
+        """Attend in the padded view."""
+        spread = (self.spread(rows, heads) for rows in (query, key, value))
+        return self.gather(scaled_dot_product_attention(*spread, attn_mask=self.mask))
+
 
 class Attention(nn.Module):
     """Multi-head self-attention in which a cell's rows see that cell's rows only."""
@@ -78,12 +98,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, rows: Float[Tensor, "rows width"], padding: Padding
+        self, rows: Float[Tensor, "rows width"], layout: Layout
     ) -> Float[Tensor, "rows width"]:
         """Mix the rows of each cell."""
-        query, key, value = (
-            padding.spread(project(rows), self.heads)
-            for project in (self.query, self.key, self.value)
-        )
-        mixed = scaled_dot_product_attention(query, key, value, attn_mask=padding.mask)
-        return self.out(padding.gather(mixed))
+        mixed = layout.mix(self.query(rows), self.key(rows), self.value(rows), self.heads)
+        return self.out(mixed)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from pancyte.errors import UsageError
 from pancyte.shapes import Hidden, Tokens
 
 
@@ -61,6 +62,22 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def initialise(self, seed: int) -> None:
         """Draw all weights anew, as a function of `seed` alone."""
+
+    def tell_priors(self, vectors: torch.Tensor) -> None:
+        """Take prior vectors of the features, (features, dims), zeros where there is none.
+
+        A backbone that can has a setting `prior`, the length of the vectors, and a buffer of that
+        name among its features; it is told before `initialise`.
+
+        Raises
+        ------
+        UsageError
+            If this backbone cannot.
+        """
+        raise UsageError(
+            f"The backbone {self.name!r} was built without priors.",
+            fix="Give it the setting 'prior', or leave the run's priors out.",
+        )
 
     @property
     def device(self) -> torch.device:

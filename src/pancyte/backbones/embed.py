@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pancyte.backbones.feature_table import FeatureTable
 from pancyte.shapes import HIDDEN_ID, Tokens
 
 
@@ -66,6 +67,8 @@ class TokenEmbedding(nn.Module):
         Number of ranks, where the values are ranks.
     context
         Number of known levels of each per-cell column.
+    prior, cold
+        Length of the features' prior vectors, 0 if there are none; as in `FeatureTable`.
     """
 
     def __init__(
@@ -76,9 +79,15 @@ class TokenEmbedding(nn.Module):
         value_kind: Literal["continuous", "rank"],
         places: int,
         context: dict[str, int],
+        prior: int = 0,
+        cold: float = 0.0,
     ) -> None:
         super().__init__()
-        self.feature = nn.Embedding(features, width)
+        self.feature: nn.Embedding | FeatureTable = (
+            FeatureTable(features, width, prior=prior, cold=cold)
+            if prior
+            else nn.Embedding(features, width)
+        )
         self.value = RankValue(width, places) if value_kind == "rank" else ContinuousValue(width)
         self.cls = nn.Parameter(torch.empty(width))
         self.hidden = nn.Parameter(torch.empty(width)) if value_kind == "rank" else None
@@ -87,14 +96,17 @@ class TokenEmbedding(nn.Module):
         )
 
     def forward(
-        self, tokens: Tokens
+        self, tokens: Tokens, table: Float[Tensor, "features width"]
     ) -> tuple[Float[Tensor, "tokens width"], Float[Tensor, "cells width"]]:
-        """Return the vectors of the tokens and of each cell's ``<cls>``."""
-        embedded = self.feature(tokens.ids.clamp(min=0))
+        """Return the vectors of the tokens and of each cell's ``<cls>``.
+
+        `table` is ``feature.weight``, which the caller has asked for already.
+        """
+        embedded = nn.functional.embedding(tokens.ids.clamp(min=0), table)
         if self.hidden is not None:
             withheld = (tokens.ids == HIDDEN_ID).unsqueeze(1)
             embedded = torch.where(withheld, self.hidden, embedded)
         cls = self.cls.expand(len(tokens), -1)
-        for name, table in self.context.items():
-            cls = cls + table(tokens.context[name])
+        for name, levels in self.context.items():
+            cls = cls + levels(tokens.context[name])
         return self.value(embedded, tokens.values), cls

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.attention import Attention, Padding
+from pancyte.backbones.attention import Attention, Layout
 from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.embed import TokenEmbedding
+from pancyte.backbones.feature_table import FeatureTable
+from pancyte.backbones.layout import lay_out
 from pancyte.errors import UsageError
 from pancyte.shapes import Hidden, Tokens, offsets_of
 
@@ -42,6 +44,10 @@ class TransformerConfig:
         Width of the inner layer of the feed-forward part, in widths.
     dropout
         Share of each residual update set to zero in training.
+    prior
+        Length of the features' prior vectors; from the run's priors.
+    cold
+        With priors: share of the features read by their prior alone, drawn anew at each step.
     """
 
     features: int
@@ -53,6 +59,8 @@ class TransformerConfig:
     heads: int = 0
     expansion: int = 4
     dropout: float = 0.0
+    prior: int = 0
+    cold: float = 0.1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "width", self.width or HEAD_WIDTH * self.depth)
@@ -79,10 +87,10 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, rows: Float[Tensor, "rows width"], padding: Padding
+        self, rows: Float[Tensor, "rows width"], layout: Layout
     ) -> Float[Tensor, "rows width"]:
         """Update the rows of each cell."""
-        rows = rows + self.dropout(self.attention(self.norm_attention(rows), padding))
+        rows = rows + self.dropout(self.attention(self.norm_attention(rows), layout))
         inner = nn.functional.gelu(self.expand(self.norm_forward(rows)))
         return rows + self.dropout(self.contract(inner))
 
@@ -111,6 +119,8 @@ class Transformer(Backbone):
             value_kind=config.value_kind,
             places=config.places,
             context=config.context,
+            prior=config.prior,
+            cold=config.cold,
         )
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.initialise(0)
@@ -124,8 +134,7 @@ class Transformer(Backbone):
     def initialise(self, seed: int) -> None:
         """Draw weights: unit normal for inputs, as GPT-2 (.02, less into the residual) inside."""
         generator = torch.Generator().manual_seed(seed)
-        tables = (self.embedding.feature, *self.embedding.context.values())
-        unit = {id(table.weight) for table in tables} | {id(self.embedding.cls)}
+        unit = ("embedding.feature.", "embedding.context.", "embedding.cls")
         residual = {id(part.weight) for layer in self.layers for part in into_residual(layer)}
         for name, parameter in self.named_parameters():
             module = self.get_submodule(name.rpartition(".")[0])
@@ -135,9 +144,26 @@ class Transformer(Backbone):
                 parameter.zero_()
             else:
                 std = 0.02 / (2 * self.config.depth) ** 0.5 if id(parameter) in residual else 0.02
-                if id(parameter) in unit or name.endswith((".hidden", ".widen.weight")):
+                if name.startswith(unit) or name.endswith((".hidden", ".widen.weight")):
                     std = 1.0
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+        if isinstance(self.embedding.feature, FeatureTable):
+            self.embedding.feature.start_from_prior()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name and settings; those of priors only where there are any."""
+        told = super().as_dict()
+        if not self.config.prior:
+            told["config"] = {k: v for k, v in told["config"].items() if k not in ("prior", "cold")}
+        return told
+
+    def tell_priors(self, vectors: Float[Tensor, "features dims"]) -> None:
+        """Take what is known of the features beforehand."""
+        feature = self.embedding.feature
+        if not isinstance(feature, FeatureTable):
+            super().tell_priors(vectors)
+        else:
+            feature.prior.copy_(vectors)
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Put ``<cls>`` before each cell's tokens, mix, and take it apart again."""
@@ -146,20 +172,22 @@ class Transformer(Backbone):
                 f"{skip} layers cannot be left out of {self.config.depth}.",
                 fix="Give a smaller skip.",
             )
-        embedded, cls = self.embedding(tokens)
+        table = self.embedding.feature.weight
+        embedded, cls = self.embedding(tokens, table)
         offsets = offsets_of(tokens.lengths + 1)
         at_cls = offsets[:-1]
         at_token = torch.arange(len(embedded), device=embedded.device) + tokens.cell_index + 1
         rows = embedded.new_empty(int(offsets[-1]), self.width)
         rows = rows.index_copy(0, at_cls, cls).index_copy(0, at_token, embedded)
-        padding = Padding.of(offsets, _visible_rows(tokens, offsets, at_token))
+        visible = _visible_rows(tokens, offsets, at_token)
+        layout = lay_out(offsets, visible, rows, heads=self.config.heads)
         for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, padding)
+            rows = layer(rows, layout)
         return Hidden(
             rows.index_select(0, at_token),
             rows.index_select(0, at_cls),
             tokens.offsets,
-            self.embedding.feature.weight,
+            table,
         )
 
 

@@ -16,7 +16,7 @@ def listing(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the registered tokenizers, backbones, objectives, tasks, metrics, methods, datasets."""
+    """List what is registered: tokenizers, priors, backbones, objectives, sinks, tasks …"""
     from pancyte import registry
 
     found = {name: registry.names(name) for name in ([kind] if kind else registry.KINDS)}

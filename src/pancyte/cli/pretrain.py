@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pancyte.cli.options import AsJson, Device, DryRun, Force, output, use_device
 from pancyte.cli.terminal import emit, say, training_bar
+
+if TYPE_CHECKING:
+    from pancyte.training.plan import Plan
 
 
 def pretrain(
@@ -37,10 +40,7 @@ def pretrain(
         settings = settings.model_copy(update={"loop": loop})
     if dry_run:
         planned = plan(settings)
-        lines = [
-            f"{name.replace('_', ' '):18s} {value:>20,}" for name, value in asdict(planned).items()
-        ]
-        emit(asdict(planned), lines, as_json=as_json)
+        emit(planned.as_dict(), planned.lines(), as_json=as_json)
         return
     folder = output(out, Path(settings.name), force=force)
     if os.environ.get("RANK", "0") != "0":
@@ -48,8 +48,13 @@ def pretrain(
         train(settings, folder, restart=restart)
         return
     with training_bar() as bar:
-        model = train(settings, folder, restart=restart, report=bar)
-    for name, value in model.card.training.items():
+        model = train(settings, folder, restart=restart, report=bar, before=_tell)
+    for name, value in {**model.card.training, **model.card.cost}.items():
         say(f"  {name}: {value}")
-    content = {"model": str(folder), "training": model.card.training}
+    content = {"model": str(folder), "training": model.card.training, "cost": model.card.cost}
     emit(content, [f"model: {folder}"], as_json=as_json)
+
+
+def _tell(planned: Plan) -> None:
+    for line in planned.lines():
+        say(f"  {line}")

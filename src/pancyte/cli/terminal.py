@@ -71,10 +71,11 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]:.4f} · {task.fields[speed]:,.0f} tokens/s"),
+        TextColumn("· MFU {task.fields[mfu]:.0%}"),
         TextColumn("· {task.fields[left]:.0f} s left"),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", loss=float("nan"), speed=0.0, left=0.0)
+        task = bar.add_task("", loss=float("nan"), speed=0.0, left=0.0, mfu=float("nan"))
 
         def update(progress: Progress) -> None:
             bar.update(
@@ -84,6 +85,7 @@ def training_bar() -> Iterator[Callable[[Progress], None]]:
                 loss=progress.loss,
                 speed=progress.tokens_per_second,
                 left=progress.seconds_left,
+                mfu=progress.mfu,
             )
 
         yield update

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.torch import save
 
@@ -17,10 +18,13 @@ from pancyte import files, registry
 from pancyte._settings import settings
 from pancyte.backbones.backbone import Backbone, reproducible
 from pancyte.corpus.cells import to_cells
+from pancyte.corpus.notices import tell
 from pancyte.errors import UsageError
 from pancyte.models.card import Card
-from pancyte.models.folder import FORMAT, load_weights, read_config
+from pancyte.models.extension import grown, unseen_genes, vectors_of
+from pancyte.models.folder import FORMAT, PRIORS, load_weights, read_config
 from pancyte.objectives.objective import Objective
+from pancyte.priors.table import PriorTable
 from pancyte.shapes import Cells, Tokens
 from pancyte.tokenizers.tokenizer import Tokenizer
 from pancyte.tokenizers.vocabulary import Vocabulary
@@ -54,6 +58,8 @@ class Model:
     skip
         How many of the last layers `embed` leaves out. The last ones serve the objective more than
         the cell; Geneformer's convention is 1.
+    priors
+        What is known of genes beforehand, also of those outside the vocabulary.
     """
 
     def __init__(
@@ -64,12 +70,14 @@ class Model:
         card: Card,
         *,
         skip: int = 0,
+        priors: PriorTable | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.backbone = backbone
         self.objective = objective
         self.card = card
         self.skip = skip
+        self.priors = priors
 
     @property
     def name(self) -> str:
@@ -86,12 +94,15 @@ class Model:
         card: Card,
         skip: int = 0,
         seed: int = 0,
+        priors: PriorTable | None = None,
     ) -> Model:
         """Build an untrained model on a fitted tokenizer.
 
-        `backbone` and `objective` hold a registered ``name`` and, under ``config``, settings.
+        `backbone` and `objective` hold a registered ``name`` and, under ``config``, settings;
+        features start from the vectors of `priors`, if there are any.
         """
         levels = {name: len(known) for name, known in tokenizer.config.context.items()}
+        told = {"prior": priors.dims} if priors else {}
         network = build(
             "backbones",
             backbone,
@@ -99,9 +110,12 @@ class Model:
             value_kind=tokenizer.value_kind,
             places=tokenizer.config.max_length,
             context=levels,
+            **told,
         )
         head = build_objective(objective, tokenizer, network)
-        model = cls(tokenizer, network, head, card, skip=skip)
+        model = cls(tokenizer, network, head, card, skip=skip, priors=priors)
+        if priors:
+            network.tell_priors(vectors_of(model, tokenizer.vocabulary.table))
         network.initialise(seed)
         head.initialise(seed + 1)
         return model
@@ -141,17 +155,67 @@ class Model:
         out[tokens.lengths.numpy() == 0] = 0.0
         return out
 
-    def reinitialised(self, seed: int) -> Model:
-        """Return the same network with random weights: the control for what training brought."""
+    def reinitialised(self, seed: int, *, keep_priors: bool = True) -> Model:
+        """Return the same network with random weights: the control for what training brought.
+
+        Parameters
+        ----------
+        seed
+            Seed of the weights.
+        keep_priors
+            Keep the prior vectors, which no training made; without them, the control is for what
+            priors and training brought together.
+        """
         card = replace(self.card, name=f"{self.name}-random", trained_on=[], training={})
+        backbone = self.backbone.as_dict()
+        if not keep_priors:
+            backbone["config"].pop("prior", None)
         return Model.create(
             self.tokenizer,
-            backbone=self.backbone.as_dict(),
+            backbone=backbone,
             objective=self.objective.as_dict(),
             card=card,
             skip=self.skip,
             seed=seed,
+            priors=self.priors if keep_priors else None,
         )
+
+    def extended(self, cells: Cells | AnnData | pd.DataFrame) -> Model:
+        """Return a model that also reads genes it never saw, as far as its priors know them.
+
+        The new genes have their projected prior vector and no part of their own; all that the
+        model knew before stays as it was. It is another model, with another fingerprint: vectors
+        made by the two should not be mixed. Whether it is a better one is measured in
+        ``docs/results/priors.md``.
+
+        Parameters
+        ----------
+        cells
+            Whose genes to look for, or a table of features as in `Cells`; see `unseen_genes`.
+
+        Raises
+        ------
+        UsageError
+            If the model has no priors.
+        """
+        if isinstance(cells, pd.DataFrame):
+            features = cells
+        else:
+            features = (cells if isinstance(cells, Cells) else to_cells(cells)).features
+        fresh = unseen_genes(self, features)
+        tell(f"{len(fresh):,} genes that {self.name} never saw are read by their prior vectors.")
+        table = pd.concat([self.tokenizer.vocabulary.table, fresh]).rename_axis("feature")
+        config = replace(self.tokenizer.config, features=0)
+        tokenizer = type(self.tokenizer)(config, Vocabulary(table))
+        backbone = self.backbone.as_dict()
+        backbone["config"]["features"] = len(table)
+        network = build("backbones", backbone)
+        head = build_objective(self.objective.as_dict(), tokenizer, network)
+        grown(network, self.backbone)
+        grown(head, self.objective)
+        known = vectors_of(self, self.tokenizer.vocabulary.table)
+        network.tell_priors(torch.cat([known, vectors_of(self, fresh)]))
+        return Model(tokenizer, network, head, self.card, skip=self.skip, priors=self.priors)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors``, ``vocabulary.tsv`` and ``README.md``."""
@@ -165,6 +229,8 @@ class Model:
             partial.mkdir()
             (partial / "model.safetensors").write_bytes(save(weights))
             self.tokenizer.vocabulary.save(partial / "vocabulary.tsv")
+            if self.priors:
+                self.priors.save(partial / PRIORS)
             (partial / "README.md").write_text(self.describe(), encoding="utf-8")
             config = {
                 "format": FORMAT,
@@ -176,7 +242,8 @@ class Model:
                 "card": self.card.as_dict(),
                 "sha256": {
                     name: files.sha256(partial / name)
-                    for name in ("model.safetensors", "vocabulary.tsv")
+                    for name in ("model.safetensors", "vocabulary.tsv", PRIORS)
+                    if (partial / name).exists()
                 },
             }
             (partial / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
@@ -195,7 +262,8 @@ class Model:
         head = build_objective(config["objective"], tokenizer, network)
         load_weights(folder, {"backbone": network, "objective": head})
         card, skip = Card(**config["card"]), config.get("skip", 0)
-        return cls(tokenizer, network, head, card, skip=skip)
+        priors = PriorTable.load(folder / PRIORS) if PRIORS in config["sha256"] else None
+        return cls(tokenizer, network, head, card, skip=skip, priors=priors)
 
     def fingerprint(self) -> str:
         """Hash of everything that determines an embedding: vocabulary, settings, weights."""
@@ -215,6 +283,7 @@ class Model:
             tokenizer=self.tokenizer.name,
             backbone=f"{self.backbone.name}, width {self.backbone.width}",
             objective=self.objective.name,
+            settings=", ".join(f"{k} {v}" for k, v in asdict(self.objective.config).items()),
             version=version("pancyte"),
         )
 

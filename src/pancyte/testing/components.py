@@ -1,4 +1,4 @@
-"""Checks of tokenizers, backbones and objectives, on real cells."""
+"""Checks of tokenizers, priors, backbones and objectives, on real cells."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import load_dataset
 from pancyte.models.model import build, build_objective
 from pancyte.shapes import Cells, Tokens
+from pancyte.store.corpus import Corpus
 from pancyte.tokenizers.tokenizer import Tokenizer
 from pancyte.tokenizers.vocabulary import Vocabulary
 
@@ -90,6 +91,36 @@ def check_backbone(name: str, *, tokenizer: str = "continuous") -> None:
         if key not in WITHHELD and (parameter.grad is None or not parameter.grad.any())
     ]
     assert not dead, f"these weights get no gradient: {dead}"
+
+
+def check_prior(name: str, **settings: Any) -> None:
+    """Demand that a prior knows genes of the shipped cells, the same each time, at one length.
+
+    Parameters
+    ----------
+    name
+        As it is registered.
+    settings
+        What it cannot do without, such as a file.
+
+    Raises
+    ------
+    AssertionError
+        With what was found.
+    """
+    corpus = Corpus.of(some_cells())
+    kind = registry.get("priors", name)
+    prior = kind(registry.settings_of(kind, settings))
+    assert prior.name == name, f"it is registered as {name!r} but named {prior.name!r}"
+    table, again = prior.table(corpus), prior.table(corpus)
+    assert table.genes.index.is_unique, "a gene has two vectors"
+    length = np.linalg.norm(table.vectors, axis=1)
+    assert np.allclose(length, 1, atol=0.01), f"a vector has length {length.min()}"
+    assert (table.vectors == again.vectors).all(), "it is not the same each time"
+    covered = table.coverage(corpus.features)
+    assert covered > 0, "it knows none of the genes"
+    one = table.vectors_of(corpus.features)[table.rows(corpus.features) >= 0]
+    assert len(np.unique(one, axis=0)) > 1, "all genes have the same vector"
 
 
 def check_objective(name: str) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +20,14 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from pancyte import files
+from pancyte.errors import ResourceError
+from pancyte.training.muon import MuonAdamW
 from pancyte.training.optimizer import Average
 from pancyte.training.team import Team
 
 KEEP = 2
+TENSORS, RECORD, SEALS = "state.safetensors", "state.json", "sha256.json"
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Held:
     """
 
     network: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | MuonAdamW
     average: Average | None = None
     team: Team = field(default_factory=Team)
 
@@ -45,18 +54,51 @@ def save(folder: Path, step: int, held: Held, state: dict[str, Any]) -> None:
     """Write weights, optimizer state and position as ``step-…``; drop all but the newest two.
 
     The tensors are whole whatever number of processes trains, so any other number can go on.
+
+    Raises
+    ------
+    ResourceError
+        If the disk is full or refuses to write; older checkpoints are as they were.
     """
     tensors = _tensors(held)
     if held.team.leads:
         target = folder / f"step-{step:09d}"
-        with files.atomic_path(target) as partial:
+        with kept_on_failure(folder), files.atomic_path(target) as partial:
             partial.mkdir()
-            save_file(tensors, partial / "state.safetensors")
-            record = {**state, "step": step, "sha256": files.sha256(partial / "state.safetensors")}
-            (partial / "state.json").write_text(json.dumps(record), encoding="utf-8")
+            _write(tensors, partial / TENSORS)
+            record = {**state, "step": step}
+            (partial / RECORD).write_text(json.dumps(record), encoding="utf-8")
+            seals = {name: files.sha256(partial / name) for name in (TENSORS, RECORD)}
+            (partial / SEALS).write_text(json.dumps(seals), encoding="utf-8")
         for old in _steps(folder)[:-KEEP]:
             shutil.rmtree(old)
     held.team.wait()
+
+
+@contextmanager
+def kept_on_failure(folder: Path) -> Iterator[None]:
+    """Turn a disk that refuses to be written to into a message that says what is left.
+
+    Parameters
+    ----------
+    folder
+        Where the checkpoints are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        steps = _steps(folder)
+        left = (
+            f"the checkpoint of step {int(steps[-1].name[5:])} is kept"
+            if steps
+            else "there is no checkpoint yet"
+        )
+        raise ResourceError(
+            f"The disk refuses to be written to ({os.strerror(error.errno)}); {left}.",
+            fix="Make room, then start the same command again: it goes on from there.",
+        ) from error
 
 
 def restore(folder: Path, held: Held) -> dict[str, Any] | None:
@@ -136,11 +178,27 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _read(candidate: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Return a checkpoint's content, or None if its hash or its format is wrong."""
+    """Return a checkpoint's content, or None if a hash or a format is wrong."""
     try:
-        state = json.loads((candidate / "state.json").read_text(encoding="utf-8"))
-        if files.sha256(candidate / "state.safetensors") != state["sha256"]:
+        state = json.loads((candidate / RECORD).read_text(encoding="utf-8"))
+        if (candidate / SEALS).exists() or "sha256" not in state:
+            seals = json.loads((candidate / SEALS).read_text(encoding="utf-8"))
+        else:
+            # an earlier version sealed the tensors only
+            seals = {TENSORS: state["sha256"], RECORD: files.sha256(candidate / RECORD)}
+        if {name: files.sha256(candidate / name) for name in (TENSORS, RECORD)} != seals:
             return None
-        return state, load_file(candidate / "state.safetensors")
-    except (OSError, ValueError, KeyError, SafetensorError):
+        return state, load_file(candidate / TENSORS)
+    except (OSError, ValueError, SafetensorError):
         return None
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write tensors; a system that refuses is an ``OSError``, as it is anywhere else."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if not number:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error

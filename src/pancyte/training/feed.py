@@ -131,13 +131,27 @@ class Feed:
                 break
         return Tokens.join(found)
 
-    def named(self, fed: Fed, cells: int = 3) -> str:
-        """Say which cells a minibatch begins with."""
+    def sizes(self, number: int) -> list[np.ndarray]:
+        """Return the lengths of the cells in each of the first minibatches."""
+        return [
+            np.array([self.lengths[part][row] for part, row in zip(parts, rows, strict=True)])
+            for _, (parts, rows) in zip(range(number), self._places(0), strict=False)
+        ]
+
+    def first(self) -> Tokens:
+        """Return the first minibatch."""
+        return self._read(*next(self._places(0))).tokens
+
+    def named(self, fed: Fed, chosen: np.ndarray | None = None, most: int = 3) -> str:
+        """Say which cells a minibatch begins with, or which ones certain rows of it are."""
         parts = self.pick.corpus.parts
-        return ", ".join(
+        rows = np.arange(min(most, len(fed.rows))) if chosen is None else chosen
+        told = ", ".join(
             f"{parts[part].names()[row]!r} of {parts[part].name}"
-            for part, row in zip(fed.parts[:cells], fed.rows[:cells], strict=True)
+            for part, row in zip(fed.parts[rows[:most]], fed.rows[rows[:most]], strict=True)
         )
+        more = len(rows) - most
+        return f"{told} and {more} more" if more > 0 else told
 
     def _places(self, done: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch = 0

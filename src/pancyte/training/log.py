@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from pancyte.training.sinks.sink import Sink
 
 LOSS = "loss.jsonl"
 """Step, loss terms and rate: the same bytes for the same run, however often it was killed."""
@@ -22,12 +25,22 @@ class Log:
     ----------
     folder
         The run's folder.
+    sinks
+        Further places that each line goes to.
     silent
         Write nothing: another process does.
     """
 
-    def __init__(self, folder: Path, *, silent: bool = False) -> None:
+    def __init__(self, folder: Path, *, sinks: Sequence[Sink] = (), silent: bool = False) -> None:
         self.folder, self.silent = folder, silent
+        self.sinks = () if silent else tuple(sinks)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        for sink in self.sinks:
+            sink.close()
 
     def cut(self, step: int) -> None:
         """Drop what was written after `step` steps, including a half-written last line."""
@@ -36,6 +49,8 @@ class Log:
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
             kept = b"".join(line for line in lines if _step(line) <= step)
             path.write_bytes(kept)
+        for sink in self.sinks:
+            sink.open(self.folder, step)
 
     def write(self, name: str, **record: Any) -> None:
         """Append one line."""
@@ -43,6 +58,9 @@ class Log:
             return
         with open(self.folder / name, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(record) + "\n")
+        step = int(record.pop("step"))
+        for sink in self.sinks:
+            sink.write(step, {key: float(value) for key, value in record.items()})
 
 
 def read_log(folder: str | Path, name: str = LOSS) -> pd.DataFrame:

@@ -1,12 +1,16 @@
-"""AdamW, and how the learning rate rises and falls."""
+"""AdamW or Muon, and how the learning rate rises and falls."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
+
+from pancyte.training.muon import MuonAdamW
 
 REFERENCE_WIDTH = 128
 REFERENCE_RATE = 2e-3
@@ -19,6 +23,36 @@ def default_rate(width: int) -> float:
 
 def adamw(modules: Iterable[nn.Module], *, rate: float, decay: float) -> torch.optim.AdamW:
     """Set up AdamW; matrices decay, while vectors and embedding tables do not."""
+    matrices, others = divided(modules)
+    groups = [
+        {"params": matrices, "weight_decay": decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return _adamw(groups, rate)
+
+
+def muon(modules: Iterable[nn.Module], *, rate: float, decay: float) -> MuonAdamW:
+    """Set up Muon for the matrices, which decay, and AdamW for vectors and embedding tables."""
+    matrices, others = divided(modules)
+    inside = [matrix for matrix in matrices if matrix.ndim == 2 and min(matrix.shape) > 1]
+    kept = {id(matrix) for matrix in inside}
+    rest = [
+        {"params": [m for m in matrices if id(m) not in kept], "weight_decay": decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    adam = partial(_adamw, rate=rate)
+    groups = [group for group in rest if group["params"]]
+    return MuonAdamW(inside, groups, rate=rate, decay=decay, adamw=adam)
+
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.AdamW | MuonAdamW]] = {
+    "adamw": adamw,
+    "muon": muon,
+}
+
+
+def divided(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Divide weights into matrices, and vectors and embedding tables."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for module in modules:
@@ -26,11 +60,13 @@ def adamw(modules: Iterable[nn.Module], *, rate: float, decay: float) -> torch.o
         for parameter in module.parameters():
             decays = parameter.ndim >= 2 and id(parameter) not in tables
             (matrices if decays else others).append(parameter)
-    groups = [
-        {"params": matrices, "weight_decay": decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), eps=1e-8)
+    return matrices, others
+
+
+def _adamw(groups: list[dict[str, Any]], rate: float) -> torch.optim.AdamW:
+    # one kernel for all weights; on a CPU the step is a small part, and its bytes stay as they were
+    fused = all(weight.is_cuda for group in groups for weight in group["params"])
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), eps=1e-8, fused=fused or None)
 
 
 class Average:

@@ -41,10 +41,15 @@ class Run(Strict):
         Validate on about so many of them at most.
     tokenizer, backbone, objective
         The parts.
+    priors
+        What the vectors of genes start from, side by side; ``{file: vectors.parquet}`` or a
+        registered name with its settings.
     skip
         How many of the last layers the model leaves out when it embeds.
     loop
         How long and how fast; see `LoopConfig`.
+    sinks
+        Where the log goes besides its files.
     """
 
     name: str
@@ -58,8 +63,10 @@ class Run(Strict):
     tokenizer: Component = Component(name="continuous")
     backbone: Component = Component(name="transformer")
     objective: Component = Component(name="masked_value")
+    priors: list[Component] = Field(default_factory=list)
     skip: int = Field(default=0, ge=0)
     loop: LoopConfig = LoopConfig()
+    sinks: list[Component] = Field(default_factory=list)
 
     @field_validator("train", "held_out", mode="before")
     @classmethod
@@ -75,6 +82,17 @@ class Run(Strict):
             settings = {key: value for key, value in given.items() if key != "name"}
             return {"name": given.get("name"), "config": settings}
         return given
+
+    @field_validator("priors", "sinks", mode="before")
+    @classmethod
+    def _each(cls, given: Any) -> Any:
+        if not isinstance(given, list):
+            return given
+        told = [
+            {"name": "file", **part} if isinstance(part, dict) and "file" in part else part
+            for part in given
+        ]
+        return [cls._flat(part) for part in told]
 
 
 def load_run(path: str | Path) -> Run:
@@ -108,8 +126,16 @@ def resolved(run: Run, folder: Path) -> Run:
         beside = folder / source.source
         return source.model_copy(update={"source": str(beside)}) if beside.exists() else source
 
+    def beside_run(part: Component) -> Component:
+        given = part.config.get("file")
+        path = folder / given if isinstance(given, str) else folder
+        if not path.is_file():
+            return part
+        return part.model_copy(update={"config": {**part.config, "file": str(path)}})
+
     return run.model_copy(
         update={
+            "priors": [beside_run(part) for part in run.priors],
             "train": [absolute(source) for source in run.train],
             "held_out": [absolute(source) for source in run.held_out],
         }

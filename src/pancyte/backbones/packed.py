@@ -1,0 +1,50 @@
+"""Attention over packed rows without padding, by PyTorch's variable-length kernel on a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The bounds of cells in packed rows, as the kernel wants them.
+
+    Attributes
+    ----------
+    bounds
+        As ``offsets``, int32.
+    longest
+        Rows of the longest cell.
+    """
+
+    bounds: Int[Tensor, " bounds"]
+    longest: int
+
+    @classmethod
+    def of(
+        cls, offsets: Int[Tensor, " bounds"], visible: Int[Tensor, " rows"] | None = None
+    ) -> Packed:
+        """Lay out rows with these offsets; this kernel has no way to hide a part of a cell."""
+        if visible is not None:
+            raise ValueError("Packed attention shows each row its whole cell.")
+        lengths = offsets.diff()
+        return cls(offsets.to(torch.int32), int(lengths.max()) if len(lengths) else 0)
+
+    def mix(
+        self,
+        query: Float[Tensor, "rows width"],
+        key: Float[Tensor, "rows width"],
+        value: Float[Tensor, "rows width"],
+        heads: int,
+    ) -> Float[Tensor, "rows width"]:
+        """Attend, cell by cell, in one kernel."""
+        from torch.nn.attention.varlen import varlen_attn
+
+        split = (rows.view(len(rows), heads, -1) for rows in (query, key, value))
+        bounds, longest = self.bounds, self.longest
+        mixed = varlen_attn(*split, bounds, bounds, longest, longest)
+        return mixed.reshape(query.shape)

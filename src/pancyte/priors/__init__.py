@@ -1,0 +1,1 @@
+"""What is known of genes before any training: a vector for each."""

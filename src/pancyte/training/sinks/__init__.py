@@ -1,0 +1,1 @@
+"""Further places for a training log, each chosen by name in the run file."""
