@@ -88,8 +88,8 @@ def predictions(summary: Summary) -> list[str]:
         for row in table.to_dict("records")
     ]
     cost = (
-        f"Each cell is seen {summary.scale.epochs:g} times with "
-        f"{summary.grid['tokens_per_cell'].mean():.0f} tokens; time is that of {wanted.device} at "
+        f"Passes over the cells: {summary.scale.epochs:g}, with "
+        f"{summary.grid['tokens_per_cell'].mean():.0f} tokens a cell; time is that of {wanted.device} at "
         f"an assumed {100 * wanted.mfu:.0f} % of its peak, attention and heads left out."
     )
     caveats = [
