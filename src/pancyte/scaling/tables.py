@@ -89,8 +89,8 @@ def predictions(summary: Summary) -> list[str]:
     ]
     cost = (
         f"Passes over the cells: {summary.scale.epochs:g}, with "
-        f"{summary.grid['tokens_per_cell'].mean():.0f} tokens a cell; time is that of {wanted.device} at "
-        f"an assumed {100 * wanted.mfu:.0f} % of its peak, attention and heads left out."
+        f"{summary.grid['tokens_per_cell'].mean():.0f} tokens a cell; time is that of "
+        f"{wanted.device} at an assumed {100 * wanted.mfu:.0f} % of its peak, attention and heads left out."
     )
     caveats = [
         f"On {dataset} the runs do not pin {', '.join(law.loose)}: other laws fit them as well and "
