@@ -89,9 +89,9 @@ def predictions(summary: Summary) -> list[str]:
     ]
     per_cell = summary.grid["tokens_per_cell"].mean()
     cost = (
-        f"Passes over the cells: {summary.scale.epochs:g}, with {per_cell:.0f} tokens a cell; time is "
-        f"that of {wanted.device} at an assumed {100 * wanted.mfu:.0f} % of its peak, attention and "
-        "heads left out."
+        f"Passes over the cells: {summary.scale.epochs:g}, with {per_cell:.0f} tokens a cell; time "
+        f"is that of {wanted.device} at an assumed {100 * wanted.mfu:.0f} % of its peak, attention "
+        "and heads left out."
     )
     caveats = [
         f"On {dataset} the runs do not pin {', '.join(law.loose)}: other laws fit them as well and "
