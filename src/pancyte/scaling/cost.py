@@ -24,7 +24,7 @@ def flops_per_token(model: Model, length: float) -> float:
     reads a copy of the cell. Heads are left out.
     """
     config = model.backbone.config
-    attention = copies(model) * 12.0 * config.depth * config.width * length
+    attention = copies(model) * 12.0 * getattr(config, "depth", 0) * model.backbone.width * length
     return flops_per_parameter(model) * parameters(model)["parameters"] + attention
 
 
