@@ -12,6 +12,7 @@ _PUBLIC = {
     "benchmark": ("pancyte.benchmark.benchmark", "benchmark"),
     "load": ("pancyte.models.load", "load"),
     "load_dataset": ("pancyte.corpus.datasets", "load_dataset"),
+    "plan": ("pancyte.models.load", "plan"),
     "pretrain": ("pancyte.training.pretrain", "pretrain"),
     "read": ("pancyte.corpus.read", "read"),
     "settings": ("pancyte._settings", "settings"),
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pancyte.corpus.datasets import load_dataset as load_dataset
     from pancyte.corpus.read import read as read
     from pancyte.models.load import load as load
+    from pancyte.models.load import plan as plan
     from pancyte.models.model import Model as Model
     from pancyte.training.pretrain import pretrain as pretrain
 

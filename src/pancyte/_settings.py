@@ -17,6 +17,10 @@ def _default_data() -> Path | None:
     return Path(given) if given else None
 
 
+def _default_offline() -> bool:
+    return os.environ.get("PANCYTE_OFFLINE", "").lower() in ("1", "on", "yes", "true")
+
+
 @dataclass
 class Settings:
     """User-wide choices; every one can be overridden where it is used.
@@ -29,6 +33,8 @@ class Settings:
         Folder of the larger benchmark datasets, or None (``PANCYTE_DATA``).
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    offline
+        Fetch nothing; models on a hub come from the cache or not at all (``PANCYTE_OFFLINE``).
     verbosity
         0 errors only, 1 one line per step, 2 details.
     """
@@ -36,6 +42,7 @@ class Settings:
     cache_dir: Path = field(default_factory=_default_cache)
     data_dir: Path | None = field(default_factory=_default_data)
     device: str = "auto"
+    offline: bool = field(default_factory=_default_offline)
     verbosity: int = 1
 
 

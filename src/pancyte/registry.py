@@ -19,6 +19,7 @@ KINDS = (
     "priors",
     "backbones",
     "objectives",
+    "importers",
     "tasks",
     "metrics",
     "methods",

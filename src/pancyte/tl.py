@@ -30,7 +30,7 @@ def embed(
     adata: AnnData,
     model: Model | str,
     *,
-    pooling: Literal["mean", "cls"] = "mean",
+    pooling: Literal["mean", "cls"] | None = None,
     layer: str | None = None,
     key_added: str | None = None,
     copy: bool = False,
@@ -44,7 +44,7 @@ def embed(
     model
         A loaded model, or what `pancyte.load` takes.
     pooling
-        Average over a cell's genes, or the ``<cls>`` vector.
+        Average over a cell's genes, or the ``<cls>`` vector; by default what suits the model.
     layer
         Layer that holds the counts; found and verified if not given.
     key_added
@@ -60,8 +60,9 @@ def embed(
     model = _loaded(model)
     cells = to_cells(adata, layer=layer)
     key = key_added or f"X_{model.name.replace('-', '_')}"
-    adata.obsm[key] = model.embed(cells, pooling=pooling)
-    _record(adata, "embed", model, {"cells": _facts(cells)}, key=key, pooling=pooling)
+    how = pooling or model.pooling
+    adata.obsm[key] = model.embed(cells, pooling=how)
+    _record(adata, "embed", model, {"cells": _facts(cells)}, key=key, pooling=how)
     return adata if copy else None
 
 

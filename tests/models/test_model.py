@@ -36,6 +36,18 @@ def test_minibatch_size_does_not_change_an_embedding(model, cells):
     np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+def test_pooling_is_the_models_own_and_kept(model, cells, tmp_path):
+    mean, cls = model.embed(cells), model.embed(cells, pooling="cls")
+    assert not np.allclose(mean, cls)
+    before = model.fingerprint()
+    model.pooling = "cls"
+    assert model.fingerprint() != before
+    model.save_pretrained(tmp_path / "m")
+    again = pan.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.embed(cells), cls)
+    np.testing.assert_array_equal(again.embed(cells, pooling="mean"), mean)
+
+
 def test_cells_and_genes_may_come_in_any_order(model, cells):
     rng = np.random.default_rng(0)
     rows, columns = rng.permutation(len(cells)), rng.permutation(len(cells.features))

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ def correlations(corpus):
         values = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)
         parts.append(values - values.mean(axis=0))
     centred = np.vstack(parts)
-    keep = (often >= coexpression.RAREST) & (centred.std(axis=0) > 0)
+    keep = (often >= CoexpressionConfig.detected) & (centred.std(axis=0) > 0)
     scaled = centred[:, keep] / np.linalg.norm(centred[:, keep], axis=0)
     return scaled.T @ scaled, keep
 
@@ -72,3 +73,27 @@ def test_the_slabs_do_not_matter_and_rows_do(corpus, monkeypatch):
 def test_without_variation_there_is_nothing_to_find(corpus):
     with pytest.raises(InputError, match="No gene varies"):
         Coexpression().table(corpus, [np.arange(1), np.zeros(0, int)])
+
+
+def test_in_units_of_noise_sums_of_vectors_are_components(corpus, monkeypatch):
+    """With power -1/2 a cell's sum of vectors has components of equal width, by dense matrices."""
+    monkeypatch.setattr(coexpression, "PASSES", 40)
+    config = CoexpressionConfig(dims=6, per="noise", power=-0.5, target_sum=1e3)
+    table = Coexpression(config).table(corpus)
+    counts = np.vstack([slab.toarray() for _, slab in corpus.slabs(10**6)])
+    values = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e3)
+    slope = 1 - np.exp(-values)
+    noise = (slope**2 * (0.25 + 1 / np.maximum(counts, 1))).mean(axis=0) + 1e-3
+    sizes = np.cumsum([0, *map(len, corpus.parts)])
+    for start, stop in itertools.pairwise(sizes):
+        values[start:stop] -= values[start:stop].mean(axis=0)
+    keep = (counts > 0).sum(axis=0) >= CoexpressionConfig.detected
+    assert table.genes.index.tolist() == corpus.features.index[keep].tolist()
+    _, _, turned = np.linalg.svd(values[:, keep] / np.sqrt(noise[keep]), full_matrices=False)
+    expected = values[:, keep] / np.sqrt(noise[keep]) @ turned[:6].T
+    expected /= np.linalg.norm(expected, axis=0)
+    found = values[:, keep] @ table.vectors
+    found /= np.linalg.norm(found, axis=0)
+    np.testing.assert_allclose(np.abs(np.sum(found * expected, axis=0)), 1, atol=1e-3)
+    widths = np.linalg.norm(values[:, keep] @ table.vectors, axis=0)
+    np.testing.assert_allclose(widths / widths.mean(), 1, atol=0.02)

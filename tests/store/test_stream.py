@@ -184,6 +184,8 @@ def test_mouse_genes_take_the_place_of_their_orthologs(data_dir):
         assert (np.diff(tokens.ids)[inside] > 0).all()
     insulin = joined.features.index.get_loc("ENSG00000254647")
     assert joined.features["symbol"].iloc[insulin] == "INS"
+    glucagon = joined.to_anndata(["baron_mouse"])[:, "ENSG00000115263"].X
+    assert glucagon.sum() > 100
 
 
 def test_a_rank_outside_the_world_is_refused(corpus):

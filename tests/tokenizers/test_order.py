@@ -22,8 +22,9 @@ def merged(scores, length):
 
 def sorted_places(scores):
     ends = np.array([0, len(scores)])
-    order = ranking(scores, len(scores), *scratch(ends[:-1], ends[1:]))
-    return (order[: len(scores)] & np.uint64(0xFFFFFFFF)).astype(int)
+    order = np.empty(len(scores), np.uint32)
+    ranking(scores, len(scores), scratch(ends[:-1], ends[1:]), order)
+    return order.astype(int)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,36 @@ def test_equal_medians_leave_many_ties(rows):
 def test_any_scores(values):
     given_scores = np.array(values, np.float32)
     assert (sorted_places(given_scores) == merged(given_scores, len(values))).all()
+
+
+NEAR = 1 + np.arange(5000) * 2.0**-23
+HARD = {
+    "all equal": lambda rng: np.full(5000, 0.3),
+    "rising": lambda rng: np.arange(1, 5001),
+    "falling": lambda rng: np.arange(5000, 0, -1),
+    "rising in the last bits, one far above": lambda rng: np.r_[NEAR, 1e30],
+    "rising in the last bits, one far below": lambda rng: np.r_[1e-30, NEAR],
+    "two in turn, and the largest float": lambda rng: np.r_[np.tile([1.5, 1.25], 4000), 3.4e38],
+    "forty octaves": lambda rng: 2.0 ** rng.uniform(-20, 20, 30_000),
+    "small fractions": lambda rng: rng.integers(1, 9, 9000) / rng.integers(1, 9, 9000),
+    "longer than sixteen bits": lambda rng: rng.lognormal(size=80_000),
+}
+
+
+@pytest.mark.parametrize("kind", HARD)
+def test_hard_scores(kind):
+    """Scores that leave nothing to the upper bits, or all of it, or tie."""
+    given_scores = HARD[kind](np.random.default_rng(0)).astype(np.float32)
+    assert (sorted_places(given_scores) == merged(given_scores, len(given_scores))).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=400), st.integers(0, 100))
+def test_neighbouring_scores_and_an_outlier(steps, octaves):
+    """Scores a few of the smallest steps apart, whose upper bits the outlier makes the same."""
+    near = 1 + np.array(steps) * 2.0**-23
+    given_scores = np.r_[near, 2.0**octaves].astype(np.float32)
+    assert (sorted_places(given_scores) == merged(given_scores, len(given_scores))).all()
 
 
 @pytest.mark.parametrize("bits", [1, 10, 11, 12, 22, 23, 32])

@@ -79,6 +79,12 @@ class Backbone(nn.Module, ABC):
             fix="Give it the setting 'prior', or leave the run's priors out.",
         )
 
+    def tell_usual(self, values: torch.Tensor) -> None:
+        """Take each feature's usual value, (features,), after `initialise`; by default, ignore it.
+
+        What all cells have in common tells none apart, and a backbone may take it off.
+        """
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""

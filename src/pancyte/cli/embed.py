@@ -29,7 +29,7 @@ class Work:
     file: Path
     out: Path
     model: str
-    pooling: str
+    pooling: Any
     transpose: bool
     genome: str | None
     device: str
@@ -41,7 +41,9 @@ def embed(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="h5ad to write; a folder for many files.")
     ] = None,
-    pooling: Annotated[str, typer.Option(help="mean or cls.")] = "mean",
+    pooling: Annotated[
+        str | None, typer.Option(help="mean or cls; the model's own way if not given.")
+    ] = None,
     dask: Cluster = None,
     transpose: Transpose = False,
     genome: Genome = None,
@@ -59,7 +61,7 @@ def embed(
     from pancyte.models.load import load
 
     use_device(device)
-    if pooling not in ("mean", "cls"):
+    if pooling not in (None, "mean", "cls"):
         raise UsageError(f"There is no pooling {pooling!r}.", fix="Use mean or cls.")
     loaded = load(model)
     key = f"X_{loaded.name.replace('-', '_')}"

@@ -11,11 +11,14 @@ from pancyte.cli import (
     annotate,
     bench,
     check,
+    convert,
     corpus,
     demo,
     embed,
     listing,
+    models,
     pretrain,
+    publish,
     report,
     scale,
 )
@@ -31,7 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, check, pretrain, scale, embed, annotate, bench, report):
+for verb in (
+    demo, check, pretrain, scale, embed, annotate, bench, report, convert, models, publish,
+):  # fmt: skip
     app.command()(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.command("list")(listing.listing)
 app.add_typer(corpus.app, name="corpus")

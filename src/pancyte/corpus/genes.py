@@ -196,7 +196,7 @@ def check_overlap(
             f"detected genes ({overlap.shared / overlap.detected:.1%}) are in the vocabulary."
         )
     ours, theirs = guess_species(cells.features), species or guess_species(vocabulary)
-    differ = "unknown" not in (ours, theirs) and ours != theirs
+    differ = not {"unknown", "mixed"} & {ours, theirs} and ours != theirs
     share = (
         f"{overlap.shared:,} of {overlap.detected:,} detected genes of {cells.name} "
         f"({_said(ours)}) are in the model's vocabulary of {match.size:,} ({_said(theirs)}), "

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from pancyte import errors
 from pancyte.corpus.formats import Checked
@@ -37,12 +38,36 @@ def checked_apart(path: Path, *, streamed: bool = False) -> Checked:
         What the other process found wrong, or that it crashed, hung or ran out of memory.
     """
     flags = [STREAMED] if streamed else []
+    patience = PATIENCE + _size(path) / SLOWEST
+    report = apart("pancyte.corpus.probe", path, flags, patience=patience)
+    return Checked(report["kind"], report["part"], tuple(report["notices"]))
+
+
+def apart(module: str, path: Path, arguments: list[str], *, patience: float) -> dict[str, Any]:
+    """Run ``python -m MODULE PATH ARGUMENTS`` and return the JSON object that it prints.
+
+    Parameters
+    ----------
+    module
+        A module that prints what it found, or ``error``, ``what`` and ``fix``.
+    path
+        The file nobody vouches for.
+    arguments
+        What else the module is told.
+    patience
+        Seconds after which it is given up.
+
+    Raises
+    ------
+    PancyteError
+        What the other process found wrong, or that it crashed, hung or ran out of memory.
+    """
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "pancyte.corpus.probe", str(path), *flags],
+            [sys.executable, "-P", "-m", module, str(path), *arguments],
             capture_output=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            timeout=PATIENCE + _size(path) / SLOWEST,
+            timeout=patience,
         )
     except subprocess.TimeoutExpired as error:
         raise errors.IntegrityError(
@@ -67,7 +92,7 @@ def checked_apart(path: Path, *, streamed: bool = False) -> Checked:
     report = json.loads(done.stdout)
     if "error" in report:
         raise getattr(errors, report["error"])(report["what"], fix=report["fix"])
-    return Checked(report["kind"], report["part"], tuple(report["notices"]))
+    return report
 
 
 def _size(path: Path) -> int:

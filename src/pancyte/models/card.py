@@ -10,6 +10,16 @@ import jinja2
 from pancyte.models.held_out import how_and_scores, limits_of
 
 TEMPLATE = """\
+{% if licence -%}
+---
+library_name: pancyte
+license: {{ licence.lower() if licence.lower() in known else "other" }}
+{%- if licence.lower() not in known %}
+license_name: {{ licence | tojson }}
+{%- endif %}
+tags: [single-cell, biology]
+---
+{% endif -%}
 # {{ name }}
 
 {{ description }}
@@ -22,6 +32,9 @@ TEMPLATE = """\
 | backbone | {{ backbone }} |
 | objective | {{ objective }}{% if settings %}: {{ settings }}{% endif %} |
 | species | {{ species | join(", ") }} |
+{% if licence -%}
+| licence | {{ licence }} |
+{% endif -%}
 | made with | pancyte {{ version }} |
 
 ## What it has seen in pre-training
@@ -67,6 +80,18 @@ little.
 - {{ key }}: {{ value }}
 {% endfor %}
 {%- endif %}
+{% if metrics -%}
+## How it compares
+
+| dataset | task | metric | this model | best baseline | better by | 95 % interval | wins |
+|---|---|---|---:|---|---:|---|---|
+{% for item in metrics -%}
+| {{ item.dataset }}{{ " (seen in pre-training)" if item.seen }} | {{ item.task }} | \
+{{ item.metric }} ({{ item.adaptation }}) | {{ "%.3f" % item.model_value }} | \
+{{ item.baseline }} {{ "%.3f" % item.baseline_value }} | {{ "%+.3f" % item.difference }} | \
+{{ "%.3f" % item.low }} to {{ "%.3f" % item.high }} | {{ item.winner }} |
+{% endfor %}
+{% endif -%}
 ## Known limits
 
 {% for limit in limits -%}
@@ -75,6 +100,14 @@ little.
 A pre-trained embedding is not better than highly variable genes and PCA by default. Compare the two
 on your data with `pancyte bench` before you rely on either.
 """
+
+
+# as the hub's own list of licences spells them
+LICENCES = {
+    *("agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0"),
+    *("cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-4.0", "cc0-1.0"),
+    *("gpl-3.0", "lgpl-3.0", "mit", "mpl-2.0", "unlicense"),
+}
 
 
 @dataclass(frozen=True)
@@ -97,6 +130,10 @@ class Card:
         the trivial predictor (``trivial …``) and of other simple ones (``rival …``).
     cost
         Time, device, operations, energy, as text.
+    licence
+        Licence of the weights, such as ``"CC-BY-4.0"``; ``""`` if none is given.
+    metrics
+        Verdicts of a benchmark: this model beside the best baseline.
     limits
         What it is not good for, one sentence each, beside what follows from the training.
     """
@@ -107,6 +144,8 @@ class Card:
     trained_on: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, str] = field(default_factory=dict)
+    licence: str = ""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -117,5 +156,6 @@ class Card:
         """Render the card; `facts` are what the model itself knows (sizes, parts, version)."""
         how, scores = how_and_scores(self.training)
         template = jinja2.Environment(autoescape=False, trim_blocks=False).from_string(TEMPLATE)  # noqa: S701 -- Markdown, not HTML
-        told = {**self.as_dict(), "limits": [*self.limits, *limits_of(self, scores)]}
-        return template.render(**told, how=how, scores=scores, **facts)
+        own = self.as_dict()
+        own["limits"] = [*self.limits, *limits_of(self, scores)]
+        return template.render(**own, how=how, scores=scores, known=LICENCES, **facts)

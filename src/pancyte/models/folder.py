@@ -19,6 +19,16 @@ PRIORS = "priors.safetensors"
 """Prior vectors of genes, where the model has any."""
 
 
+def is_ours(folder: Path) -> bool:
+    """Tell pancyte's own folders from those of published models, damaged ones included."""
+    if (folder / "vocabulary.tsv").is_file():
+        return True
+    try:
+        return "pancyte" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Read ``config.json`` after checking that the folder is whole and undamaged."""
     missing = [name for name in PARTS if not (folder / name).is_file()]

@@ -42,7 +42,9 @@ def limits_of(card: Card, scores: list[dict[str, Any]]) -> list[str]:
     beaten = ", ".join(row["term"] for row in scores if row["best"] != "the model")
     if beaten:
         found.append(f"A simple predictor guesses held-out cells better than it: {beaten}.")
-    unlicensed = ", ".join(item["name"] for item in card.trained_on if not item.get("licence"))
+    unlicensed = ", ".join(
+        item["name"] for item in card.trained_on if item.get("licence", "unknown") == "unknown"
+    )
     if unlicensed:
         found.append(f"The licence is not known of {unlicensed}.")
     return found

@@ -19,16 +19,17 @@ def installed() -> list[Path]:
 
 
 def known_genes(folder: str | Path) -> tuple[str, pd.DataFrame, str]:
-    """Return a model's name, its features and its species.
+    """Return a model's name, its features and its species; also of ``hf:owner/repo``.
 
     Raises
     ------
     MissingError
         If it is not a model folder.
     """
+    from pancyte.models.hub import fetch, is_remote
     from pancyte.tokenizers.vocabulary import Vocabulary
 
-    folder = Path(folder)
+    folder = fetch(str(folder)) if is_remote(str(folder)) else Path(folder)
     try:
         card = json.loads((folder / "config.json").read_text("utf-8"))["card"]
         species = " and ".join(card["species"]) or "unknown"

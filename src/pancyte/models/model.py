@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,8 @@ from pancyte.tokenizers.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+Pooling = Literal["mean", "cls"]
 
 
 def device() -> torch.device:
@@ -60,6 +62,14 @@ class Model:
         the cell; Geneformer's convention is 1.
     priors
         What is known of genes beforehand, also of those outside the vocabulary.
+    pooling
+        How `embed` makes one vector of a cell unless told otherwise: ``"mean"`` over its tokens, or
+        ``"cls"``.
+
+    Attributes
+    ----------
+    normalise
+        Whether `embed` scales each cell's vector to length 1, as scGPT does; no, unless it is set.
     """
 
     def __init__(
@@ -71,6 +81,7 @@ class Model:
         *,
         skip: int = 0,
         priors: PriorTable | None = None,
+        pooling: Pooling = "mean",
     ) -> None:
         self.tokenizer = tokenizer
         self.backbone = backbone
@@ -78,6 +89,8 @@ class Model:
         self.card = card
         self.skip = skip
         self.priors = priors
+        self.pooling = pooling
+        self.normalise = False
 
     @property
     def name(self) -> str:
@@ -95,6 +108,7 @@ class Model:
         skip: int = 0,
         seed: int = 0,
         priors: PriorTable | None = None,
+        pooling: Pooling = "mean",
     ) -> Model:
         """Build an untrained model on a fitted tokenizer.
 
@@ -113,10 +127,12 @@ class Model:
             **told,
         )
         head = build_objective(objective, tokenizer, network)
-        model = cls(tokenizer, network, head, card, skip=skip, priors=priors)
+        model = cls(tokenizer, network, head, card, skip=skip, priors=priors, pooling=pooling)
         if priors:
             network.tell_priors(vectors_of(model, tokenizer.vocabulary.table))
         network.initialise(seed)
+        if (usual := tokenizer.usual) is not None:
+            network.tell_usual(torch.from_numpy(usual).float())
         head.initialise(seed + 1)
         return model
 
@@ -124,7 +140,7 @@ class Model:
         self,
         cells: Cells | AnnData,
         *,
-        pooling: str = "mean",
+        pooling: Pooling | None = None,
         tokens_per_minibatch: int = 32_768,
     ) -> np.ndarray:
         """Represent each cell as a vector, without any training on these cells.
@@ -134,7 +150,7 @@ class Model:
         cells
             Raw counts.
         pooling
-            ``"mean"`` over a cell's tokens, or ``"cls"``.
+            ``"mean"`` over a cell's tokens, or ``"cls"``; None is the model's own way.
         tokens_per_minibatch
             How many tokens are computed at once; memory grows with it, the result does not
             depend on it (beyond 1e-5).
@@ -145,6 +161,7 @@ class Model:
         """
         given = cells if isinstance(cells, Cells) else to_cells(cells)
         tokens = self.tokenizer(given)
+        pooling = pooling or self.pooling
         out = np.zeros((len(tokens), self.backbone.width), np.float32)
         network = self.backbone.to(device()).eval()
         with torch.inference_mode(), reproducible(network.device):
@@ -153,6 +170,9 @@ class Model:
                 pooled = hidden.cls if pooling == "cls" else hidden.mean()
                 out[rows.numpy()] = pooled.float().cpu().numpy()
         out[tokens.lengths.numpy() == 0] = 0.0
+        if self.normalise:
+            lengths = np.linalg.norm(out, axis=1, keepdims=True)
+            out /= np.where(lengths > 0, lengths, 1.0)
         return out
 
     def reinitialised(self, seed: int, *, keep_priors: bool = True) -> Model:
@@ -170,15 +190,18 @@ class Model:
         backbone = self.backbone.as_dict()
         if not keep_priors:
             backbone["config"].pop("prior", None)
-        return Model.create(
+        other = Model.create(
             self.tokenizer,
             backbone=backbone,
             objective=self.objective.as_dict(),
             card=card,
             skip=self.skip,
+            pooling=self.pooling,
             seed=seed,
             priors=self.priors if keep_priors else None,
         )
+        other.normalise = self.normalise
+        return other
 
     def extended(self, cells: Cells | AnnData | pd.DataFrame) -> Model:
         """Return a model that also reads genes it never saw, as far as its priors know them.
@@ -215,7 +238,10 @@ class Model:
         grown(head, self.objective)
         known = vectors_of(self, self.tokenizer.vocabulary.table)
         network.tell_priors(torch.cat([known, vectors_of(self, fresh)]))
-        return Model(tokenizer, network, head, self.card, skip=self.skip, priors=self.priors)
+        how: dict[str, Any] = {"skip": self.skip, "pooling": self.pooling}
+        other = Model(tokenizer, network, head, self.card, priors=self.priors, **how)
+        other.normalise = self.normalise
+        return other
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors``, ``vocabulary.tsv`` and ``README.md``."""
@@ -239,6 +265,8 @@ class Model:
                 "backbone": self.backbone.as_dict(),
                 "objective": self.objective.as_dict(),
                 "skip": self.skip,
+                "pooling": self.pooling,
+                "normalise": self.normalise,
                 "card": self.card.as_dict(),
                 "sha256": {
                     name: files.sha256(partial / name)
@@ -247,6 +275,12 @@ class Model:
                 },
             }
             (partial / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+    def push_to_hub(self, name: str, **evidence: Any) -> str:
+        """Publish the model as ``hf:owner/repo``; see `pancyte.models.publish.publish`."""
+        from pancyte.models.publish import publish
+
+        return publish(self, name, **evidence)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> Model:
@@ -261,13 +295,22 @@ class Model:
         network = build("backbones", config["backbone"])
         head = build_objective(config["objective"], tokenizer, network)
         load_weights(folder, {"backbone": network, "objective": head})
-        card, skip = Card(**config["card"]), config.get("skip", 0)
-        priors = PriorTable.load(folder / PRIORS) if PRIORS in config["sha256"] else None
-        return cls(tokenizer, network, head, card, skip=skip, priors=priors)
+        model = cls(
+            tokenizer,
+            network,
+            head,
+            Card(**config["card"]),
+            skip=config.get("skip", 0),
+            priors=PriorTable.load(folder / PRIORS) if PRIORS in config["sha256"] else None,
+            pooling=config.get("pooling", "mean"),
+        )
+        model.normalise = config.get("normalise", False)
+        return model
 
     def fingerprint(self) -> str:
         """Hash of everything that determines an embedding: vocabulary, settings, weights."""
-        settings = [self.tokenizer.as_dict(), self.backbone.as_dict(), self.skip]
+        parts = [self.tokenizer.as_dict(), self.backbone.as_dict()]
+        settings = [*parts, self.skip, self.pooling, self.normalise]
         digest = hashlib.sha256(json.dumps(settings).encode())
         digest.update(self.tokenizer.vocabulary.table.to_csv().encode())
         for name, tensor in self.backbone.state_dict().items():

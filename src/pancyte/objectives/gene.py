@@ -22,12 +22,22 @@ class GeneObjective(Objective):
 
     def __init__(self, config: Any, *, width: int, features: int) -> None:
         super().__init__(config, width=width, features=features)
-        self.norm = nn.LayerNorm(width)
-        self.mix = nn.Linear(width, width)
-        self.norm_mixed = nn.LayerNorm(width)
+        self.make_head()
         self.bias = nn.Parameter(torch.zeros(features))
         self.initialise(0)
         self.register_buffer("by_rank", torch.zeros(0, 0), persistent=False)
+
+    def make_head(self) -> None:
+        """Make what `logits` needs besides the vocabulary's table and a bias."""
+        self.norm = nn.LayerNorm(self.width)
+        self.mix = nn.Linear(self.width, self.width)
+        self.norm_mixed = nn.LayerNorm(self.width)
+
+    def logits(self, asked: Tensor, table: Tensor) -> Tensor:
+        """Score every gene as the answer to each question, (questions, features)."""
+        answer = self.norm_mixed(gelu(self.mix(self.norm(asked))))
+        # both factors have entries of order one, so their product would grow with the width
+        return answer @ table.T * self.width**-0.5 + self.bias
 
     def asked(self, hidden: Hidden, target: Target) -> Tensor:
         """Return the vector that answers each question, (questions, width)."""
@@ -35,9 +45,7 @@ class GeneObjective(Objective):
 
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Cross-entropy over the vocabulary at the positions asked about, in nats."""
-        asked = self.norm_mixed(gelu(self.mix(self.norm(self.asked(hidden, target)))))
-        # both factors have entries of order one, so their product would grow with the width
-        logits = asked @ hidden.table.T * self.width**-0.5 + self.bias
+        logits = self.logits(self.asked(hidden, target), hidden.table)
         return {"gene": cross_entropy(logits.float(), target["ids"].long())}
 
     def fit_trivial(self, tokens: Tokens) -> None:

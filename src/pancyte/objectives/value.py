@@ -30,18 +30,22 @@ class ValueObjective(Objective):
 
     def __init__(self, config: Any, *, width: int, features: int) -> None:
         super().__init__(config, width=width, features=features)
-        numbers = guessed(config.likelihood)
-        if self.from_tokens:
-            self.norm = nn.LayerNorm(width)
-            self.mix = nn.Linear(width, width)
-            self.answer = nn.Linear(width, numbers)
-        self.question = nn.Linear(width, width)
-        self.usual = nn.Linear(width, numbers)
+        self.make_heads()
         self.initialise(0)
         self.gene_guess = torch.zeros(features, 1)
         self.any_depth: Tensor | None = None
         self.by_depth: Tensor | None = None
         self.ridge: Ridge | None = None
+
+    def make_heads(self) -> None:
+        """Make what answers from a token's vector, and from the cell's."""
+        numbers = guessed(self.config.likelihood)
+        if self.from_tokens:
+            self.norm = nn.LayerNorm(self.width)
+            self.mix = nn.Linear(self.width, self.width)
+            self.answer = nn.Linear(self.width, numbers)
+        self.question = nn.Linear(self.width, self.width)
+        self.usual = nn.Linear(self.width, numbers)
 
     @property
     def from_cell(self) -> float:

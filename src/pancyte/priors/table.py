@@ -18,7 +18,7 @@ from pancyte.errors import InputError, IntegrityError
 
 @dataclass(frozen=True)
 class PriorTable:
-    """Vectors of genes, all of length 1, so that no gene speaks louder than another.
+    """Vectors of genes, of length 1 each, or on average where their lengths mean something.
 
     Attributes
     ----------
@@ -75,6 +75,12 @@ class PriorTable:
         length = np.linalg.norm(centred, axis=1, keepdims=True)
         known = length[:, 0] > 1e-6 * length.max(initial=0.0)
         return cls(genes[known], _half(centred[known] / length[known]))
+
+    @classmethod
+    def scaled(cls, genes: pd.DataFrame, vectors: np.ndarray) -> Self:
+        """Keep vectors of genes that have their final names as they are, but for their scale."""
+        mean = np.sqrt((vectors**2).sum(axis=1).mean())
+        return cls(genes, _half(vectors / mean))
 
     @classmethod
     def joined(cls, tables: Sequence[Self]) -> Self:

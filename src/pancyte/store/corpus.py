@@ -179,7 +179,8 @@ class Corpus:
         known = [part.name for part in self.parts]
         if unknown := sorted(set(names) - set(known)):
             raise InputError(f"There is no dataset {unknown[0]!r}.", fix=f"There are: {known}.")
-        chosen = Corpus([part for part in self.parts if not names or part.name in names])
+        parts = [part for part in self.parts if not names or part.name in names]
+        chosen = Corpus(parts, orthologs=self.orthologs)
         counts = [slab for _, slab in chosen.slabs(1 << 16)]
         obs = [
             pd.DataFrame(

@@ -256,4 +256,5 @@ def _mapped(path: Path, dataset: h5py.Dataset) -> np.ndarray:
     offset = dataset.id.get_offset()
     if offset is None or dataset.chunks is not None:
         return dataset[:]
-    return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
+    # a plain view: every index into a `memmap` would be made one too, in Python
+    return np.asarray(np.memmap(path, dataset.dtype, "r", offset, dataset.shape))

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from pancyte.corpus.notices import tell
 from pancyte.errors import InputError, UsageError
 from pancyte.store.corpus import Corpus
-from pancyte.store.gather import gather, renumber, row_sums, sort_rows
+from pancyte.store.gather import gather, is_small, renumber, sort_rows
 from pancyte.store.order import Cut, Order, Shuffle, by_number
 from pancyte.store.part import Part
 
@@ -161,23 +161,33 @@ class Stream:
 
     def read(self, parts: np.ndarray, rows: np.ndarray) -> Minibatch:
         """Read cells into one minibatch, in the order given; several threads may do so."""
+        groups = _by_part(parts)
         offsets = np.zeros(len(rows) + 1, np.int64)
-        for number in np.unique(parts):
-            here = parts == number
+        for number, here in groups:
             there = self.corpus.parts[number].offsets
             offsets[1:][here] = there[rows[here] + 1] - there[rows[here]]
         np.cumsum(offsets, out=offsets)
         ids = np.empty(offsets[-1], self._ids)
         values = np.empty(offsets[-1], self._values)
-        for number in np.unique(parts):
-            here = np.flatnonzero(parts == number)
+        totals, small = np.empty(len(rows), np.float64), is_small(self._values)
+        for number, here in groups:
             part, lookup = self.corpus.parts[number], self._columns[number]
-            gather(rows[here], part.offsets, part.ids, part.values, offsets[here], ids, values)
+            starts = offsets[:-1][here]
+            stored = part.offsets, part.ids, part.values
+            totals[here] = gather(rows[here], *stored, starts, ids, values, small)
             if lookup is not None:
-                renumber(ids, offsets[here], offsets[here + 1], lookup)
+                stops = offsets[1:][here]
+                renumber(ids, starts, stops, lookup)
                 if not (lookup[1:] > lookup[:-1]).all():
-                    sort_rows(ids, values, offsets[here], offsets[here + 1])
-        return Minibatch(offsets, ids, values, row_sums(offsets, values), parts, rows)
+                    sort_rows(ids, values, starts, stops)
+        return Minibatch(offsets, ids, values, totals, parts, rows)
+
+
+def _by_part(parts: np.ndarray) -> list[tuple[int, np.ndarray | slice]]:
+    """Say which positions belong to each dataset; a slice, without copies, if it is one."""
+    if len(parts) and (parts == parts[0]).all():
+        return [(int(parts[0]), slice(None))]
+    return [(int(number), np.flatnonzero(parts == number)) for number in np.unique(parts)]
 
 
 def select(

@@ -68,6 +68,15 @@ def expression(*parts: Cells, genes: int = GENES) -> tuple[csr_matrix, ...]:
     InputError
         If less than a fifth of the genes of the smaller part are in the reference.
     """
+    return tuple(logged for _, logged in _chosen(*parts, genes=genes))
+
+
+def raw_counts(*parts: Cells, genes: int = GENES) -> tuple[csr_matrix, ...]:
+    """Raw counts of the same genes as `expression`, in every part."""
+    return tuple(counts for counts, _ in _chosen(*parts, genes=genes))
+
+
+def _chosen(*parts: Cells, genes: int) -> list[tuple[csr_matrix, csr_matrix]]:
     reference = parts[0]
     shared = np.ones(len(reference.features), dtype=bool)
     matrices = []
@@ -75,10 +84,10 @@ def expression(*parts: Cells, genes: int = GENES) -> tuple[csr_matrix, ...]:
         counts, measured = _aligned(cells, reference)
         shared &= measured
         totals = np.asarray(cells.counts.sum(axis=1), dtype=np.float64).ravel()
-        matrices.append(log_normalised(counts, totals))
+        matrices.append((counts, log_normalised(counts, totals)))
     columns = np.flatnonzero(shared)
-    chosen = columns[variable(matrices[0][:, columns], genes)]
-    return tuple(matrix[:, chosen] for matrix in matrices)
+    chosen = columns[variable(matrices[0][1][:, columns], genes)]
+    return [(counts[:, chosen], logged[:, chosen]) for counts, logged in matrices]
 
 
 def _aligned(cells: Cells, reference: Cells) -> tuple[csr_matrix, np.ndarray]:

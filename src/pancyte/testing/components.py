@@ -60,15 +60,19 @@ def check_tokenizer(name: str) -> None:
     _same(tokens, again(cells), "saving and loading")
 
 
-def check_backbone(name: str, *, tokenizer: str = "continuous") -> None:
+def check_backbone(name: str, *, tokenizer: str = "") -> None:
     """Demand that a backbone reads each cell alone and that every weight matters.
+
+    It is tried on the tokens of `tokenizer`; if that is not given, on ``rank`` where the backbone's
+    `value_kind` says so, else on ``continuous``.
 
     Raises
     ------
     AssertionError
         With what was found.
     """
-    fitted, network = _network(name, tokenizer)
+    wanted = getattr(registry.get("backbones", name), "value_kind", "continuous")
+    fitted, network = _network(name, tokenizer or wanted)
     tokens = fitted(some_cells()).select(torch.arange(12))
     network.eval()
     with torch.inference_mode():
@@ -160,7 +164,8 @@ def _blind(network: Any, tokens: Tokens) -> None:
     last = tokens.offsets[1:] - 1
     places = torch.arange(len(tokens.ids)) - tokens.offsets[:-1][tokens.cell_index]
     values = tokens.values.clone()
-    values[last] += 1
+    # less, because a rank beyond the longest cell's last would be no rank
+    values[last] -= 1
     before = network(replace(tokens, visible=places))
     after = network(replace(tokens, visible=places, values=values))
     changed = (before.tokens - after.tokens).abs().amax(dim=1)

@@ -15,7 +15,9 @@ from pancyte.tokenizers.packing import Rows
 LARGE = 255
 
 
-def quantile_bins(rows: Rows, bins: int, uniforms: np.ndarray | None = None) -> np.ndarray:
+def quantile_bins(
+    rows: Rows, bins: int, uniforms: np.ndarray | None = None, *, logged: bool = True
+) -> np.ndarray:
     """Put each cell's non-zero values into equally filled bins, as scGPT does.
 
     The edges are the ``bins - 1`` quantiles, from 0 to 1, of the cell's log-normalised non-zero
@@ -31,6 +33,8 @@ def quantile_bins(rows: Rows, bins: int, uniforms: np.ndarray | None = None) -> 
     uniforms
         A number in [0, 1) for each stored count, by which a value that belongs to several bins
         draws one; without them it gets the middle one, the lower of two.
+    logged
+        Whether to take the logarithm of normalised counts first, or bin raw ones.
 
     Returns
     -------
@@ -39,9 +43,10 @@ def quantile_bins(rows: Rows, bins: int, uniforms: np.ndarray | None = None) -> 
     slots = _slots(rows.counts)
     levels, heights, bounds = _levels(rows.counts, slots, rows.starts, rows.stops)
     # numpy's own logarithm, whose last bit may differ from the compiler's
-    logged = np.log1p(levels * np.repeat(rows.scale, np.diff(bounds)))
+    normalised = levels * np.repeat(rows.scale, np.diff(bounds))
+    values = np.log1p(normalised) if logged else levels
     quantiles = np.linspace(0, 1, bins - 1)
-    lower, upper = _digits(heights, logged, bounds, quantiles)
+    lower, upper = _digits(heights, values, bounds, quantiles)
     found = np.empty(len(rows.counts), np.float32)
     drawn = np.empty(0) if uniforms is None else uniforms
     where = rows.counts, slots, rows.starts, rows.stops

@@ -17,3 +17,11 @@ class ContinuousTokenizer(Tokenizer):
     def values(self, normalised: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Return log1p of the normalised counts."""
         return np.log1p(normalised)
+
+    @property
+    def usual(self) -> np.ndarray | None:
+        """The logarithm of the feature's median, times how often it is detected, (features,)."""
+        table = self.vocabulary.table
+        if "detection" not in table:
+            return None
+        return np.log1p(self.medians) * table["detection"].to_numpy(np.float64)

@@ -154,7 +154,8 @@ def project(
     return ids, counts, stops
 
 
-@numba.njit(nogil=True, cache=True)
+# Without the check for division by zero, of which there is none, several are done at once
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _stand_out(  # type: ignore[no-untyped-def]
     features, counts, scale, medians, ratio
 ) -> None:
@@ -168,16 +169,18 @@ def _ordered(  # type: ignore[no-untyped-def]
     cells, medians, offsets, found, places
 ) -> None:
     ids, counts, starts, stops, scale = cells
-    keys, spare, tallies = scratch(starts, stops)
-    ratio = np.empty(len(keys), np.float32)
+    work = scratch(starts, stops)
+    order = np.empty(len(work[0]), np.uint32)
+    ratio = np.empty(len(order), np.float32)
     for row in range(len(starts)):
         features = ids[starts[row] : stops[row]]
         _stand_out(features, counts[starts[row] : stops[row]], scale[row], medians, ratio)
-        ordered = ranking(ratio, len(features), keys, spare, tallies)
+        ranking(ratio, len(features), work, order)
         here = slice(offsets[row], offsets[row + 1])
         ranked, numbered = found[here], places[here]
         for place in range(len(ranked)):
-            ranked[place] = features[ordered[place] & np.uint64(0xFFFFFFFF)]
+            ranked[place] = features[order[place]]
+        for place in range(len(numbered)):
             numbered[place] = place
 
 
@@ -186,9 +189,10 @@ def _chosen(  # type: ignore[no-untyped-def]
     cells, medians, offsets, positions
 ) -> None:
     ids, counts, starts, stops, scale = cells
-    keys, spare, tallies = scratch(starts, stops)
-    ratio = np.empty(len(keys), np.float32)
-    kept = np.zeros(len(keys), np.bool_)
+    work = scratch(starts, stops)
+    order = np.empty(len(work[0]), np.uint32)
+    ratio = np.empty(len(order), np.float32)
+    kept = np.zeros(len(order), np.bool_)
     for row in range(len(starts)):
         start, features = starts[row], ids[starts[row] : stops[row]]
         chosen = positions[offsets[row] : offsets[row + 1]]
@@ -197,9 +201,9 @@ def _chosen(  # type: ignore[no-untyped-def]
                 chosen[place] = start + place
             continue
         _stand_out(features, counts[starts[row] : stops[row]], scale[row], medians, ratio)
-        ordered = ranking(ratio, len(features), keys, spare, tallies)
+        ranking(ratio, len(features), work, order)
         for place in range(len(chosen)):
-            kept[ordered[place] & np.uint64(0xFFFFFFFF)] = True
+            kept[order[place]] = True
         found = 0
         for place in range(len(features)):
             if kept[place]:

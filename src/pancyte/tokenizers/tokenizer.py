@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from scipy.sparse import csr_matrix
 
-from pancyte.corpus.genes import check_overlap, match
+from pancyte.corpus.genes import Match, check_overlap, match
 from pancyte.errors import UsageError
 from pancyte.shapes import Cells, Tokens
 from pancyte.store.corpus import Corpus
@@ -77,6 +77,11 @@ class Tokenizer:
         """Each feature's median over the cells that express it, float64, (features,)."""
         return self.vocabulary.table["median"].to_numpy(np.float64)
 
+    @property
+    def usual(self) -> np.ndarray | None:
+        """Each feature's usual value over all cells, also those without it; None if unknown."""
+        return None
+
     def fit(self, *sets: Cells) -> Self:
         """Learn the vocabulary and each feature's non-zero median from a corpus of cells."""
         config = self.config
@@ -114,7 +119,7 @@ class Tokenizer:
 
     def __call__(self, cells: Cells) -> Tokens:
         """Tokenise cells, in their order; a cell without known features gets no tokens."""
-        found = match(cells.features, self.vocabulary.table)
+        found = self.matched(cells.features)
         check_overlap(found, cells, self.vocabulary.table)
         counts = cells.counts
         if not counts.has_sorted_indices:
@@ -122,6 +127,10 @@ class Tokenizer:
         aligned = AlignedTokenizer(self, found.columns)
         context = self.codes(cells.context, len(cells))
         return aligned(counts.indptr, counts.indices, counts.data, context=context)
+
+    def matched(self, features: pd.DataFrame) -> Match:
+        """Find each feature of a source in the vocabulary."""
+        return match(features, self.vocabulary.table)
 
     def aligned(self, features: pd.DataFrame, *, name: str = "the source") -> AlignedTokenizer:
         """Match a source's features once, to tokenise many minibatches of it as CSR arrays.
@@ -143,7 +152,7 @@ class Tokenizer:
         >>> tokenise = tokenizer.aligned(cells.features)
         >>> tokens = tokenise(counts.indptr, counts.indices, counts.data)
         """
-        found = match(features, self.vocabulary.table)
+        found = self.matched(features)
         empty = csr_matrix(np.empty((0, len(features)), np.float32))
         check_overlap(
             found, Cells(empty, features, pd.DataFrame(index=[]), name=name), self.vocabulary.table

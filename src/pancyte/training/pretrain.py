@@ -140,6 +140,7 @@ def _model(run: Run, tokenizer: Tokenizer, card: Card, priors: PriorTable | None
         backbone=run.backbone.model_dump(),
         objective=run.objective.model_dump(),
         skip=run.skip,
+        pooling=run.pooling,
         card=card,
         seed=run.loop.seed,
         priors=priors,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -46,6 +46,8 @@ class Run(Strict):
         registered name with its settings.
     skip
         How many of the last layers the model leaves out when it embeds.
+    pooling
+        What the model returns of a cell when it embeds: the ``mean`` over its tokens, or ``cls``.
     loop
         How long and how fast; see `LoopConfig`.
     sinks
@@ -65,6 +67,7 @@ class Run(Strict):
     objective: Component = Component(name="masked_value")
     priors: list[Component] = Field(default_factory=list)
     skip: int = Field(default=0, ge=0)
+    pooling: Literal["mean", "cls"] = "mean"
     loop: LoopConfig = LoopConfig()
     sinks: list[Component] = Field(default_factory=list)
 

@@ -1,0 +1,139 @@
+"""What ``pancyte-mini`` makes of datasets it has not seen, beside every baseline and scVI.
+
+Usage: ``python benchmarks/mini.py [--model NAME] [--work FOLDER] [--without-scvi]``. Runs the
+suite ``zero-shot``, a dataset at a time; what FOLDER has already is used as it is. Needs
+``pancyte[scvi]``.
+"""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from stamp import RESULTS, stamp
+from suites import spread
+
+import pancyte as pan
+from pancyte.benchmark.results import Results
+from pancyte.benchmark.suite import Suite, load_suite, run_suite
+from pancyte.corpus.canonical import fingerprints
+from pancyte.corpus.cells import to_cells
+from pancyte.corpus.datasets import load_dataset
+from pancyte.shapes import Cells
+from pancyte.tasks.scvi import SCVI
+
+
+class OnceTrained:
+    """scVI trained once per seed on all cells of a dataset, labels unseen, and asked many times."""
+
+    name = "scvi"
+
+    def __init__(self, sources: list[str], batch_key: str | None) -> None:
+        self.cells = [to_cells(load_dataset(name), name=name) for name in sources]
+        self.batch_key = batch_key
+        self.vectors: dict[int, dict[bytes, np.ndarray]] = defaultdict(dict)
+
+    def embed(
+        self, reference: Cells, *queries: Cells, batch_key: str | None, seed: int
+    ) -> tuple[np.ndarray, ...]:
+        known = self.vectors[seed]
+        if not known:
+            parts = SCVI().embed(*self.cells, batch_key=self.batch_key, seed=seed)
+            for cells, vectors in zip(self.cells, parts, strict=True):
+                known.update(zip(_keys(cells), vectors, strict=True))
+        return tuple(np.stack([known[key] for key in _keys(c)]) for c in (reference, *queries))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="pancyte-mini")
+    parser.add_argument("--work", type=Path, default=Path("runs/mini"))
+    parser.add_argument("--without-scvi", action="store_true")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    model, suite = pan.load(given.model), load_suite("zero-shot")
+    found = []
+    for run in suite.runs:
+        path = given.work / f"{run.name.replace(' ', '_').replace(',', '')}.json"
+        if not path.exists():
+            methods: list[Any] = [model]
+            if not given.without_scvi:
+                sources = [run.reference.source, *([run.query.source] if run.query else [])]
+                methods.append(OnceTrained(sources, run.reference.batch_key))
+            alone = Suite(name=suite.name, seeds=suite.seeds, runs=[run])
+            run_suite(alone, methods).to_json(path)
+        found.append(Results.from_json(path))
+    page = report(model, suite, found)
+    (RESULTS / "pancyte-mini.md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+def report(model: Any, suite: Suite, found: list[Results]) -> str:
+    """Return the page."""
+    size = sum(parameter.numel() for parameter in model.backbone.parameters())
+    lines = [
+        "# pancyte-mini, zero-shot\n",
+        suite.description,
+        "",
+        *stamp("python benchmarks/mini.py", "torch", "scikit-learn", "harmonypy", "scvi-tools"),
+        f"- model: {model.name}, {size:,} parameters, `{model.fingerprint()[:12]}`; pre-trained on "
+        + ", ".join(item["name"] for item in model.card.trained_on),
+        f"- {suite.seeds} seeds, each with another 80 % of the cells, or of the reference",
+        "- Harmony is fitted and scVI trained (at most 200 epochs) on all cells and batches; "
+        "PCA is fitted on the reference; the model on none of them",
+        "",
+        "## In short\n",
+        "| dataset | task | metric | pancyte-mini | best baseline | value | difference | |",
+        "|---|---|---|---:|---|---:|---|---|",
+    ]
+    for results in found:
+        lines += [
+            _line(verdict)
+            for verdict in results.verdicts
+            if verdict["headline"] and verdict["method"] == model.name
+        ]
+    lines += ["", *_means(found, model.name), ""]
+    for results in found:
+        lines += [spread(results).replace("## ", "### "), results.to_markdown()]
+    return "\n".join(lines)
+
+
+def _line(verdict: dict[str, Any]) -> str:
+    gap = f"{verdict['difference']:+.3f} [{verdict['low']:+.3f}, {verdict['high']:+.3f}]"
+    return (
+        f"| {verdict['dataset']} | {verdict['task']} ({verdict['adaptation']}) | "
+        f"{verdict['metric']} | {verdict['model_value']:.3f} | {verdict['baseline']} | "
+        f"{verdict['baseline_value']:.3f} | {gap} | {verdict['winner']} |"
+    )
+
+
+def _means(found: list[Results], name: str) -> list[str]:
+    """Mean over datasets of the two headline questions, for every method that answers."""
+    table = pd.concat([results.table for results in found])
+    asked = {
+        "total, embedding": (table.task == "embedding") & (table.metric == "total"),
+        "macro-F1, 15 nearest neighbours": (table.task == "annotation")
+        & (table.metric == "macro_f1")
+        & (table.adaptation == "knn"),
+    }
+    lines = ["## Mean over datasets\n"]
+    for title, rows in asked.items():
+        means = table[rows].groupby(["method", "dataset"])["value"].mean().unstack()
+        means["mean"] = means.mean(axis=1)
+        lines += [f"**{title}**\n", "| method | " + " | ".join(means.columns) + " |"]
+        lines.append("|---|" + "---:|" * len(means.columns))
+        for method, row in means.sort_values("mean", ascending=False).iterrows():
+            shown = f"**{method}**" if method == name else method
+            lines.append(f"| {shown} | " + " | ".join(f"{v:.3f}" for v in row) + " |")
+        lines.append("")
+    return lines
+
+
+def _keys(cells: Cells) -> list[bytes]:
+    return [bytes(key) for key in fingerprints(cells)]
+
+
+if __name__ == "__main__":
+    main()

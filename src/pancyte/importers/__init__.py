@@ -1,0 +1,1 @@
+"""Folders of published models, as their authors wrote them, become pancyte models."""
