@@ -20,6 +20,7 @@ from pancyte.cli import (
     pretrain,
     publish,
     report,
+    scale,
 )
 from pancyte.cli.terminal import fail, show_debug
 
@@ -33,7 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, check, pretrain, embed, annotate, bench, report, convert, models, publish):
+for verb in (
+    demo, check, pretrain, scale, embed, annotate, bench, report, convert, models, publish,
+):  # fmt: skip
     app.command()(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.command("list")(listing.listing)
 app.add_typer(corpus.app, name="corpus")

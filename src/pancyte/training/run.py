@@ -111,7 +111,7 @@ def load_run(path: str | Path) -> Run:
         run = Run.model_validate(given)
     except ValidationError as error:
         raise InputError(f"{path} is not a run file: {explain(error)}") from error
-    return _resolved(run, path.parent)
+    return resolved(run, path.parent)
 
 
 def explain(error: ValidationError) -> str:
@@ -122,7 +122,9 @@ def explain(error: ValidationError) -> str:
     )
 
 
-def _resolved(run: Run, folder: Path) -> Run:
+def resolved(run: Run, folder: Path) -> Run:
+    """Find sources that are files beside the run file."""
+
     def absolute(source: Source) -> Source:
         beside = folder / source.source
         return source.model_copy(update={"source": str(beside)}) if beside.exists() else source

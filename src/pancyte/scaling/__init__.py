@@ -1,0 +1,1 @@
+"""What more cells, datasets, parameters or steps would bring, and at what cost."""
