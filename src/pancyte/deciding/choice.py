@@ -1,0 +1,211 @@
+"""Which way to label is best on donors it has not seen, and whether a model earns its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pancyte.deciding.calibration import at_temperature, fit_temperature
+from pancyte.errors import InputError
+from pancyte.metrics.classification import accuracy, ece, macro_f1
+
+if TYPE_CHECKING:
+    from pancyte.deciding.folds import Folds
+
+REPLICATES = 200
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How one way to label did on held-out donors.
+
+    Attributes
+    ----------
+    name
+        The route, or ``"average of …"``.
+    members
+        The routes whose calibrated probabilities it averages; one for a route itself.
+    baseline
+        Whether no model takes part.
+    temperatures
+        Of each member, and of their average.
+    probabilities
+        Calibrated, of the scored held-out cells, (cells, classes).
+    macro_f1, accuracy, ece
+        On these cells, each fold weighing alike; the last as fitted on them, so a little low.
+    behind
+        By how much its macro-F1 is below the best baseline's; negative if it is above.
+    noise
+        Standard error of that difference, by drawing donors and by drawing cells anew, the
+        larger of the two.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    baseline: bool
+    temperatures: tuple[float, ...]
+    probabilities: np.ndarray
+    macro_f1: float
+    accuracy: float
+    ece: float
+    behind: float = 0.0
+    noise: float = 0.0
+
+    def combine(self, answers: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Turn its members' probabilities for other cells into calibrated ones."""
+        *each, last = self.temperatures
+        given = zip(self.members, each, strict=True)
+        mean = np.mean([at_temperature(answers[name], T) for name, T in given], axis=0)
+        return at_temperature(mean, last)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """All trials, the one chosen, and why."""
+
+    trials: tuple[Trial, ...]
+    chosen: Trial
+    why: str
+
+    def table(self) -> list[dict[str, object]]:
+        """One row for each trial, best first."""
+        rows = sorted(self.trials, key=lambda trial: -trial.macro_f1)
+        numbers = ("macro_f1", "accuracy", "ece", "behind", "noise")
+        return [
+            {"route": t.name, "baseline": t.baseline, "chosen": t is self.chosen}
+            | {name: round(float(getattr(t, name)), 4) for name in numbers}
+            for t in rows
+        ]
+
+
+def choose(
+    answers: Mapping[str, np.ndarray],
+    baselines: Sequence[str],
+    classes: np.ndarray,
+    labels: np.ndarray,
+    folds: Folds,
+    *,
+    seed: int = 0,
+) -> Choice:
+    """Choose among routes by their answers on held-out donors: no regret over the baselines.
+
+    The best baseline, or average of baselines, by macro-F1 stands unless something with a model
+    in it is better by more than one standard error of the difference (the rule of Breiman et
+    al. 1984, *Classification and regression trees*, ch. 3).
+
+    Parameters
+    ----------
+    answers
+        Held-out probabilities by route, (cells, classes) each; all of the same cells.
+    baselines
+        Names of those routes that are simple methods.
+    classes
+        The labels, sorted.
+    labels
+        True label of each cell, (cells,).
+    folds
+        Who was held out with whom, of these cells.
+    seed
+        Seed of the replicates.
+
+    Raises
+    ------
+    InputError
+        If there is no baseline, or no cell to score.
+    """
+    if not baselines or not len(labels):
+        raise InputError(
+            f"There are {len(labels)} held-out cells with a label that was also learned, and "
+            f"{len(baselines)} baselines.",
+            fix="Give more donors of each cell type.",
+        )
+    judge = _Judge(classes, labels, folds, seed)
+    singles = [judge.trial((name,), answers, name in baselines) for name in answers]
+    simple = _ranked(trial for trial in singles if trial.baseline)
+    simple += [judge.trial(group, answers, True) for group in _averages(simple)]
+    best = max(simple, key=lambda trial: trial.macro_f1)
+    models = _ranked(trial for trial in singles if not trial.baseline)
+    if models:
+        together = tuple(dict.fromkeys((*best.members, *models[0].members)))
+        models.append(judge.trial(together, answers, False))
+    trials = tuple(judge.against(best, trial) for trial in (*simple, *models))
+    best = next(trial for trial in trials if trial.name == best.name)
+    winners = _ranked(t for t in trials if not t.baseline and -t.behind > t.noise)
+    chosen = winners[0] if winners else best
+    return Choice(trials, chosen, _why(chosen, best, trials))
+
+
+def _ranked(trials: Iterable[Trial]) -> list[Trial]:
+    return sorted(trials, key=lambda trial: -trial.macro_f1)
+
+
+def _averages(ranked: Sequence[Trial]) -> Iterator[tuple[str, ...]]:
+    for size in range(2, len(ranked) + 1):
+        yield tuple(trial.name for trial in ranked[:size])
+
+
+def _why(chosen: Trial, best: Trial, trials: Sequence[Trial]) -> str:
+    models = _ranked(trial for trial in trials if not trial.baseline)
+    said = f"{chosen.name}: macro-F1 {chosen.macro_f1:.3f} on held-out cells"
+    if chosen is not best:
+        return (
+            f"{said}, {-chosen.behind:.3f} above the best baseline, {best.name}, which is more "
+            f"than one standard error ({chosen.noise:.3f})"
+        )
+    if models:
+        return (
+            f"{said}; {models[0].name} has {models[0].macro_f1:.3f}, not more than one standard "
+            f"error ({models[0].noise:.3f}) above it, so the baseline stands"
+        )
+    return f"{said}, the best of {len(trials)} baselines and averages of them"
+
+
+class _Judge:
+    """Scores trials on the same cells, with each fold weighing alike, and on redrawn donors."""
+
+    def __init__(self, classes: np.ndarray, labels: np.ndarray, folds: Folds, seed: int) -> None:
+        self.classes, self.labels = classes, labels
+        self.codes = np.searchsorted(classes, labels)
+        _, fold, sizes = np.unique(folds.codes, return_inverse=True, return_counts=True)
+        self.even = _adding_up((1 / sizes)[fold][None])
+        rng = np.random.default_rng(seed)
+        _, donor = np.unique(folds.groups, return_inverse=True)
+        drawn = [_draws(rng, donor.max() + 1)[:, donor], _draws(rng, len(labels))]
+        self.redrawn = [_adding_up(weights * self.even) for weights in drawn]
+
+    def trial(
+        self, members: tuple[str, ...], answers: Mapping[str, np.ndarray], baseline: bool
+    ) -> Trial:
+        each = [fit_temperature(answers[name], self.codes) for name in members]
+        given = zip(members, each, strict=True)
+        mean = np.mean([at_temperature(answers[name], T) for name, T in given], axis=0)
+        last = fit_temperature(mean, self.codes) if len(members) > 1 else 1.0
+        probabilities = at_temperature(mean, last)
+        arrays = self.arrays(probabilities)
+        name = members[0] if len(members) == 1 else f"average of {', '.join(members)}"
+        scores = (metric.resampled(arrays, [self.even])[0] for metric in (macro_f1, accuracy, ece))
+        return Trial(name, members, baseline, (*each, last), probabilities, *map(float, scores))
+
+    def arrays(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+        answer = self.classes[probabilities.argmax(axis=1)]
+        return {"y_true": self.labels, "y_pred": answer, "probabilities": probabilities}
+
+    def against(self, best: Trial, trial: Trial) -> Trial:
+        gaps = [
+            macro_f1.resampled(self.arrays(best.probabilities), [weights])
+            - macro_f1.resampled(self.arrays(trial.probabilities), [weights])
+            for weights in self.redrawn
+        ]
+        noise = max(float(gap.std()) for gap in gaps)
+        return replace(trial, behind=best.macro_f1 - trial.macro_f1, noise=noise)
+
+
+def _draws(rng: np.random.Generator, items: int) -> np.ndarray:
+    return rng.multinomial(items, np.full(items, 1 / items), size=REPLICATES).astype(float)
+
+
+def _adding_up(weights: np.ndarray) -> np.ndarray:
+    return weights * weights.shape[1] / weights.sum(axis=1, keepdims=True)

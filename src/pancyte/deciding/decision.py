@@ -1,0 +1,233 @@
+"""Labels for a query, with all that says how far to trust each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pancyte.corpus.cells import column
+from pancyte.corpus.genes import match
+from pancyte.corpus.splits import stratified_subsample
+from pancyte.deciding.choice import Choice, choose
+from pancyte.deciding.conformal import (
+    Kind,
+    class_thresholds,
+    label_sets,
+    nonconformity,
+    threshold,
+)
+from pancyte.deciding.folds import Folds, make_folds
+from pancyte.deciding.novelty import Strangeness, novelty_p_values
+from pancyte.deciding.quality import EMPTY, reasons
+from pancyte.deciding.routes import Route, in_columns
+from pancyte.tasks.expression import expression
+
+if TYPE_CHECKING:
+    from pancyte.shapes import Cells
+
+ENOUGH = 20_000
+"""Reference cells that take part in choosing; all of them are learned from."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the user tolerates.
+
+    Attributes
+    ----------
+    alpha
+        Error rate of the label sets: how often they may miss the true label.
+    sets
+        Kind of the sets; see `pancyte.deciding.conformal.nonconformity`.
+    by_class
+        Keep to `alpha` in each cell type rather than over all cells.
+    novelty
+        Cells whose novelty p-value is below this are not labelled; so many cells of known types
+        are lost.
+    """
+
+    alpha: float = 0.05
+    sets: Kind = "lac"
+    by_class: bool = False
+    novelty: float = 0.01
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is known of each query cell.
+
+    Attributes
+    ----------
+    classes
+        The reference's labels, sorted.
+    probabilities
+        Calibrated, (cells, labels).
+    sets
+        Labels left for each cell, (cells, labels) bool, at least one.
+    novelty
+        P-value of being of a type the reference has, (cells,).
+    embedding
+        Principal components, fitted on the reference, (cells, at most 50).
+    reasons
+        Why a cell is not labelled: ``"novel"``, ``"ambiguous"``, ``"low quality"``, ``"empty"``,
+        or ``""`` for a cell that is.
+    """
+
+    classes: np.ndarray
+    probabilities: np.ndarray
+    sets: np.ndarray
+    novelty: np.ndarray
+    embedding: np.ndarray
+    reasons: np.ndarray
+
+    @property
+    def best(self) -> np.ndarray:
+        """The most probable label of each cell, whatever speaks against it."""
+        return self.classes[self.probabilities.argmax(axis=1)]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The label, or ``"unassigned: …"`` with the reason."""
+        unassigned = [f"unassigned: {reason}" for reason in self.reasons]
+        return np.where(self.reasons == "", self.best, unassigned).astype(object)
+
+
+class Decider:
+    """Chooses among routes on a reference's own held-out donors, then labels a query.
+
+    Parameters
+    ----------
+    routes
+        What to try; at least one is a baseline.
+    donor_key
+        Column of donors; see `pancyte.deciding.folds.make_folds`.
+    seed
+        Seed of subsamples and methods.
+    """
+
+    def __init__(
+        self, routes: Sequence[Route], *, donor_key: str | None = None, seed: int = 0
+    ) -> None:
+        self.routes = tuple(routes)
+        self.donor_key = donor_key
+        self.seed = seed
+        self.choice: Choice
+        self.folds: Folds
+
+    def fit(self, reference: Cells, label_key: str, *, query: Cells) -> Decider:
+        """Try every route on held-out donors of the reference, over the genes of the query.
+
+        Parameters
+        ----------
+        reference
+            Labelled cells.
+        label_key
+            Column of their labels.
+        query
+            Only its genes and, to find out what is new about it, its groups are looked at.
+        """
+        self.reference, self.label_key = reference, label_key
+        self.classes = np.unique(column(reference, label_key))
+        shared = _measured(reference, query)
+        rows = stratified_subsample(
+            column(shared, label_key), min(1.0, ENOUGH / len(shared)), seed=self.seed
+        )
+        tried = shared.select(rows)
+        labels = column(tried, label_key)
+        folds = make_folds(
+            tried, labels, donor_key=self.donor_key, query=query, seed=self.seed
+        )
+        answers = {r.name: np.zeros((len(tried), len(self.classes))) for r in self.routes}
+        strange, scored = np.zeros((len(tried), 4)), np.zeros(len(tried), dtype=bool)
+        for fold in np.unique(folds.codes):
+            learned, held = np.flatnonzero(folds.codes != fold), np.flatnonzero(folds.codes == fold)
+            scored[held] = np.isin(labels[held], labels[learned])
+            if len(np.unique(labels[learned])) < 2:
+                scored[held] = False
+                continue
+            parts = tried.select(learned), tried.select(held)
+            strange[held], _ = self._strangeness(*parts)
+            for route in self.routes:
+                answers[route.name][held] = self._ask(route, *parts)
+        self.folds = Folds(folds.codes[scored], folds.groups[scored], folds.key, folds.why)
+        self.left_out = int((~scored).sum())
+        self.labels, self.strange = labels[scored], strange[scored]
+        self.choice = choose(
+            {name: given[scored] for name, given in answers.items()},
+            [route.name for route in self.routes if route.baseline],
+            self.classes,
+            self.labels,
+            self.folds,
+            seed=self.seed,
+        )
+        return self
+
+    def decide(self, query: Cells, limits: Limits) -> Decision:
+        """Label a query by the chosen route, learned from the whole reference."""
+        chosen = self.choice.chosen
+        answers = {
+            route.name: self._ask(route, self.reference, query)
+            for route in self.routes
+            if route.name in chosen.members
+        }
+        probabilities = chosen.combine(answers)
+        strange, embedding = self._strangeness(self.reference, query)
+        novelty = novelty_p_values(self.strange, strange)
+        sets = self.sets(probabilities, limits)
+        why = reasons(query, sets, novelty, level=limits.novelty)
+        empty = why == EMPTY
+        probabilities[empty], sets[empty], novelty[empty] = 0.0, False, 1.0
+        return Decision(self.classes, probabilities, sets, novelty, embedding, why)
+
+    def sets(
+        self, probabilities: np.ndarray, limits: Limits, *, allow_empty: bool = False
+    ) -> np.ndarray:
+        """Give label sets for calibrated probabilities; see `conformal.label_sets`."""
+        codes = np.searchsorted(self.classes, self.labels)
+        known = nonconformity(self.choice.chosen.probabilities, kind=limits.sets)
+        own = known[np.arange(len(codes)), codes]
+        bounds: np.ndarray | float
+        if limits.by_class:
+            bounds = class_thresholds(own, codes, limits.alpha, labels=len(self.classes))
+        else:
+            groups = self.folds.groups if self.folds.key is not None else None
+            bounds = threshold(own, limits.alpha, groups=groups)
+        scores = nonconformity(probabilities, kind=limits.sets)
+        return label_sets(scores, bounds, allow_empty=allow_empty)
+
+    def record(self) -> dict[str, Any]:
+        """Say how the choice was made, for the history."""
+        return {
+            "chosen": self.choice.chosen.name,
+            "why": self.choice.why,
+            "held_out": self.folds.why,
+            "held_out_key": self.folds.key,
+            "held_out_cells": len(self.labels),
+            "not_scored": self.left_out,
+            "cross_validation": self.choice.table(),
+        }
+
+    def _ask(self, route: Route, reference: Cells, query: Cells) -> np.ndarray:
+        answer = route.label(reference, query, label_key=self.label_key, seed=self.seed)
+        return in_columns(answer, self.classes)
+
+    def _strangeness(self, reference: Cells, query: Cells) -> tuple[np.ndarray, np.ndarray]:
+        known, asked = expression(reference, query)
+        fitted = Strangeness().fit(known, column(reference, self.label_key))
+        return fitted.scores(asked), fitted.embed(asked)
+
+
+def _measured(reference: Cells, query: Cells) -> Cells:
+    """Leave out genes that the query does not have, as they will be left out when it is asked."""
+    found = match(query.features, reference.features)
+    columns = np.unique(found.columns[found.columns >= 0])
+    if len(columns) == len(reference.features) or not len(columns):
+        return reference
+    return replace(
+        reference,
+        counts=reference.counts[:, columns],
+        features=reference.features.iloc[columns],
+    )

@@ -1,0 +1,112 @@
+"""How unlike anything in the reference a cell is: four views of it, and one p-value."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_matrix
+from scipy.special import logsumexp
+
+from pancyte.deciding.conformal import p_values
+
+VIEWS = ("energy", "mahalanobis", "neighbours", "residual")
+COMPONENTS, NEIGHBOURS = 50, 15
+
+
+class Strangeness:
+    """Four scores of how strange a cell is to a labelled reference; larger is stranger.
+
+    - ``energy``: minus the log of the summed exponentials of a logistic regression's logits on
+      principal components: no cell type claims the cell (Liu et al. 2020, arXiv:2010.03759).
+    - ``mahalanobis``: squared distance to the nearest type's mean under the types' shared
+      covariance, shrunk as Ledoit & Wolf (2004) do, less the distance to the mean of all cells
+      under the covariance of all (Lee et al. 2018, arXiv:1807.03888; Ren et al. 2021,
+      arXiv:2106.09022).
+    - ``neighbours``: mean distance to the 15 nearest reference cells, on components that are
+      scaled so that the types' shared covariance is 1, and brought to length 1 (Sun et al.
+      2022, arXiv:2204.06507).
+    - ``residual``: share of the cell's variation that 50 principal components of the reference
+      do not reproduce.
+    """
+
+    def fit(self, X: csr_matrix, labels: ArrayLike) -> Self:
+        """Learn from reference cells: log-normalised expression (cells, genes) and labels."""
+        from sklearn.covariance import LedoitWolf
+        from sklearn.decomposition import PCA
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neighbors import NearestNeighbors
+
+        rank = min(COMPONENTS, min(X.shape) - 1)
+        self.pca_ = PCA(rank, svd_solver="arpack", random_state=0).fit(X)
+        Z = self.pca_.transform(X)
+        classes, codes = np.unique(np.asarray(labels), return_inverse=True)
+        self.scale_ = np.maximum(Z.std(axis=0), 1e-12)
+        self.regression_ = LogisticRegression(max_iter=500).fit(Z / self.scale_, codes)
+        self.means_ = np.vstack([Z[codes == code].mean(axis=0) for code in range(len(classes))])
+        within, overall = LedoitWolf().fit(Z - self.means_[codes]), LedoitWolf().fit(Z)
+        self.whiten_, self.whiten_all_ = _root(within.precision_), _root(overall.precision_)
+        k = min(NEIGHBOURS, len(Z))
+        self.search_ = NearestNeighbors(n_neighbors=k).fit(_unit(Z @ self.whiten_))
+        return self
+
+    def scores(self, X: csr_matrix) -> np.ndarray:
+        """Score cells by their expression of the same genes; (cells, 4), columns as `VIEWS`."""
+        Z = self.embed(X)
+        logits = self.regression_.decision_function(Z / self.scale_)
+        logits = np.column_stack([-logits / 2, logits / 2]) if logits.ndim == 1 else logits
+        white, means = Z @ self.whiten_, self.means_ @ self.whiten_
+        nearest = np.min([((white - mean) ** 2).sum(axis=1) for mean in means], axis=0)
+        far, _ = self.search_.kneighbors(_unit(white))
+        centred = self._centred_square(X)
+        return np.column_stack(
+            [
+                -logsumexp(logits, axis=1),
+                nearest - ((Z @ self.whiten_all_) ** 2).sum(axis=1),
+                far.mean(axis=1),
+                1 - (Z**2).sum(axis=1) / np.maximum(centred, 1e-12),
+            ]
+        )
+
+    def embed(self, X: csr_matrix) -> np.ndarray:
+        """Project cells on the reference's principal components, (cells, at most 50)."""
+        return np.asarray(self.pca_.transform(X))
+
+    def _centred_square(self, X: csr_matrix) -> np.ndarray:
+        mean = self.pca_.mean_
+        squares = np.asarray(X.multiply(X).sum(axis=1)).ravel()
+        return squares - 2 * np.asarray(X @ mean).ravel() + mean @ mean
+
+
+def novelty_p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Combine views into one p-value for *this cell is of a type the reference has*.
+
+    Parameters
+    ----------
+    calibration
+        Scores of held-out cells of known types, (known cells, views).
+    scores
+        Scores of the cells asked about, (cells, views).
+
+    Returns
+    -------
+    (cells,), in (0, 1]; small for cells unlike any type. Each view becomes a p-value among the
+    held-out cells; their logs are added (Fisher 1925), and as views depend on each other the sum
+    is judged by its own distribution over the held-out cells.
+    """
+
+    def summed(rows: np.ndarray) -> np.ndarray:
+        views = (p_values(known, asked) for known, asked in zip(calibration.T, rows.T, strict=True))
+        return -np.sum([np.log(view) for view in views], axis=0)
+
+    return p_values(summed(calibration), summed(scores))
+
+
+def _root(precision: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(precision)
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
