@@ -20,10 +20,9 @@ from pancyte.deciding.conformal import (
     threshold,
 )
 from pancyte.deciding.folds import Folds, make_folds
-from pancyte.deciding.novelty import Strangeness, novelty_p_values
+from pancyte.deciding.novelty import VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.routes import Route, in_columns
-from pancyte.tasks.expression import expression
 
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
@@ -49,7 +48,7 @@ class Limits:
         are lost.
     """
 
-    alpha: float = 0.05
+    alpha: float = 0.1
     sets: Kind = "lac"
     by_class: bool = False
     novelty: float = 0.01
@@ -141,7 +140,7 @@ class Decider:
             tried, labels, donor_key=self.donor_key, query=query, seed=self.seed
         )
         answers = {r.name: np.zeros((len(tried), len(self.classes))) for r in self.routes}
-        strange, scored = np.zeros((len(tried), 4)), np.zeros(len(tried), dtype=bool)
+        strange, scored = np.zeros((len(tried), len(VIEWS))), np.zeros(len(tried), dtype=bool)
         for fold in np.unique(folds.codes):
             learned, held = np.flatnonzero(folds.codes != fold), np.flatnonzero(folds.codes == fold)
             scored[held] = np.isin(labels[held], labels[learned])
@@ -215,9 +214,8 @@ class Decider:
         return in_columns(answer, self.classes)
 
     def _strangeness(self, reference: Cells, query: Cells) -> tuple[np.ndarray, np.ndarray]:
-        known, asked = expression(reference, query)
-        fitted = Strangeness().fit(known, column(reference, self.label_key))
-        return fitted.scores(asked), fitted.embed(asked)
+        fitted = Strangeness(reference, query).fit(column(reference, self.label_key))
+        return fitted.scores(), fitted.embed()
 
 
 def _measured(reference: Cells, query: Cells) -> Cells:

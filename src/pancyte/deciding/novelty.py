@@ -1,8 +1,8 @@
-"""How unlike anything in the reference a cell is: four views of it, and one p-value."""
+"""How unlike anything in the reference a cell is: five views of it, and one p-value."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,13 +10,17 @@ from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 
 from pancyte.deciding.conformal import p_values
+from pancyte.tasks.expression import expression, shared_counts
 
-VIEWS = ("energy", "mahalanobis", "neighbours", "residual")
-COMPONENTS, NEIGHBOURS = 50, 15
+if TYPE_CHECKING:
+    from pancyte.shapes import Cells
+
+VIEWS = ("energy", "mahalanobis", "neighbours", "residual", "unexpected")
+COMPONENTS, NEIGHBOURS, UNEXPECTED = 50, 15, 10
 
 
 class Strangeness:
-    """Four scores of how strange a cell is to a labelled reference; larger is stranger.
+    """Five scores of how strange a cell is to a labelled reference; larger is stranger.
 
     - ``energy``: minus the log of the summed exponentials of a logistic regression's logits on
       principal components: no cell type claims the cell (Liu et al. 2020, arXiv:2010.03759).
@@ -29,15 +33,30 @@ class Strangeness:
       2022, arXiv:2204.06507).
     - ``residual``: share of the cell's variation that 50 principal components of the reference
       do not reproduce.
+    - ``unexpected``: how far the ten most surprising genes are above what cells of the nearest
+      type have at this depth, over all genes: mean of ``log((count + 1) / (expected + 1))``. The
+      markers of a type that the reference lacks vary little in the reference, so no choice of
+      variable genes would hold them.
+
+    Parameters
+    ----------
+    reference, query
+        Cells whose genes are compared; only genes that both measured are looked at.
     """
 
-    def fit(self, X: csr_matrix, labels: ArrayLike) -> Self:
-        """Learn from reference cells: log-normalised expression (cells, genes) and labels."""
+    def __init__(self, reference: Cells, query: Cells) -> None:
+        self.known_, asked = expression(reference, query)
+        (counts, others), columns = shared_counts(reference, query)
+        self.counts_, self.asked_ = counts[:, columns], (asked, others[:, columns])
+
+    def fit(self, labels: ArrayLike) -> Self:
+        """Learn from the reference cells and their labels, (cells,)."""
         from sklearn.covariance import LedoitWolf
         from sklearn.decomposition import PCA
         from sklearn.linear_model import LogisticRegression
         from sklearn.neighbors import NearestNeighbors
 
+        X = self.known_
         rank = min(COMPONENTS, min(X.shape) - 1)
         self.pca_ = PCA(rank, svd_solver="arpack", random_state=0).fit(X)
         Z = self.pca_.transform(X)
@@ -49,11 +68,15 @@ class Strangeness:
         self.whiten_, self.whiten_all_ = _root(within.precision_), _root(overall.precision_)
         k = min(NEIGHBOURS, len(Z))
         self.search_ = NearestNeighbors(n_neighbors=k).fit(_unit(Z @ self.whiten_))
+        sums = [self.counts_[codes == code].sum(axis=0) for code in range(len(classes))]
+        profiles = np.asarray(np.vstack(sums), dtype=np.float64) + 0.5
+        self.profiles_ = profiles / profiles.sum(axis=1, keepdims=True)
         return self
 
-    def scores(self, X: csr_matrix) -> np.ndarray:
-        """Score cells by their expression of the same genes; (cells, 4), columns as `VIEWS`."""
-        Z = self.embed(X)
+    def scores(self) -> np.ndarray:
+        """Score the query cells; (cells, 5), columns as `VIEWS`."""
+        X, counts = self.asked_
+        Z = self.embed()
         logits = self.regression_.decision_function(Z / self.scale_)
         logits = np.column_stack([-logits / 2, logits / 2]) if logits.ndim == 1 else logits
         white, means = Z @ self.whiten_, self.means_ @ self.whiten_
@@ -66,12 +89,26 @@ class Strangeness:
                 nearest - ((Z @ self.whiten_all_) ** 2).sum(axis=1),
                 far.mean(axis=1),
                 1 - (Z**2).sum(axis=1) / np.maximum(centred, 1e-12),
+                self._unexpected(counts, logits.argmax(axis=1)),
             ]
         )
 
-    def embed(self, X: csr_matrix) -> np.ndarray:
-        """Project cells on the reference's principal components, (cells, at most 50)."""
-        return np.asarray(self.pca_.transform(X))
+    def embed(self) -> np.ndarray:
+        """Project the query on the reference's principal components, (cells, at most 50)."""
+        return np.asarray(self.pca_.transform(self.asked_[0]))
+
+    def _unexpected(self, counts: csr_matrix, nearest: np.ndarray) -> np.ndarray:
+        bounds = counts.indptr
+        rows = np.repeat(np.arange(counts.shape[0]), np.diff(bounds))
+        depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+        expected = depth[rows] * self.profiles_[nearest[rows], counts.indices]
+        surprise = np.log((counts.data + 1) / (expected + 1))
+        answer = np.zeros(counts.shape[0])
+        for row, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            least = max(0, stop - start - UNEXPECTED)
+            if stop > start:
+                answer[row] = np.partition(surprise[start:stop], least)[least:].mean()
+        return answer
 
     def _centred_square(self, X: csr_matrix) -> np.ndarray:
         mean = self.pca_.mean_

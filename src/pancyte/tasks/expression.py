@@ -77,17 +77,26 @@ def raw_counts(*parts: Cells, genes: int = GENES) -> tuple[csr_matrix, ...]:
 
 
 def _chosen(*parts: Cells, genes: int) -> list[tuple[csr_matrix, csr_matrix]]:
-    reference = parts[0]
-    shared = np.ones(len(reference.features), dtype=bool)
-    matrices = []
-    for cells in parts:
-        counts, measured = _aligned(cells, reference)
-        shared &= measured
-        totals = np.asarray(cells.counts.sum(axis=1), dtype=np.float64).ravel()
-        matrices.append((counts, log_normalised(counts, totals)))
-    columns = np.flatnonzero(shared)
-    chosen = columns[variable(matrices[0][1][:, columns], genes)]
-    return [(counts[:, chosen], logged[:, chosen]) for counts, logged in matrices]
+    aligned, columns = shared_counts(*parts)
+    totals = [np.asarray(cells.counts.sum(axis=1), dtype=np.float64).ravel() for cells in parts]
+    matrices = [log_normalised(*pair) for pair in zip(aligned, totals, strict=True)]
+    chosen = columns[variable(matrices[0][:, columns], genes)]
+    pairs = zip(aligned, matrices, strict=True)
+    return [(counts[:, chosen], logged[:, chosen]) for counts, logged in pairs]
+
+
+@while_same_cells
+def shared_counts(*parts: Cells) -> tuple[tuple[csr_matrix, ...], np.ndarray]:
+    """Counts of every part in the columns of the first, and which columns all parts measured.
+
+    Raises
+    ------
+    InputError
+        If less than a fifth of the genes of the smaller part are in the reference.
+    """
+    found = [_aligned(cells, parts[0]) for cells in parts]
+    shared = np.logical_and.reduce([measured for _, measured in found])
+    return tuple(counts for counts, _ in found), np.flatnonzero(shared)
 
 
 def _aligned(cells: Cells, reference: Cells) -> tuple[csr_matrix, np.ndarray]:

@@ -85,7 +85,7 @@ def annotate(
         Column of ``reference.obs`` whose groups are held out: name the one in which the query is
         new. Found if not given: studies if the query is from none of the reference's, else
         donors, else batches, else cells are dealt out by chance, which is told.
-    alpha : float, default .05
+    alpha : float, default .1
         How often a label set may miss the true label.
     sets : {'lac', 'aps', 'raps'}, default 'lac'
         Kind of sets; see `pancyte.deciding.conformal.nonconformity`.
