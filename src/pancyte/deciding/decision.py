@@ -167,12 +167,11 @@ class Decider:
     def decide(self, query: Cells, limits: Limits) -> Decision:
         """Label a query by the chosen route, learned from the whole reference."""
         chosen = self.choice.chosen
-        answers = {
-            route.name: self._ask(route, self.reference, query)
-            for route in self.routes
-            if route.name in chosen.members
-        }
-        probabilities = chosen.combine(answers)
+        probabilities = chosen.combine(self.answers(query, chosen.members))
+        return self.conclude(query, probabilities, limits)
+
+    def conclude(self, query: Cells, probabilities: np.ndarray, limits: Limits) -> Decision:
+        """Draw sets, novelty and reasons from calibrated probabilities, (cells, labels)."""
         strange, embedding = self._strangeness(self.reference, query)
         novelty = novelty_p_values(self.strange, strange)
         sets = self.sets(probabilities, limits)
@@ -180,6 +179,11 @@ class Decider:
         empty = why == EMPTY
         probabilities[empty], sets[empty], novelty[empty] = 0.0, False, 1.0
         return Decision(self.classes, probabilities, sets, novelty, embedding, why)
+
+    def answers(self, query: Cells, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Ask routes, learned from the whole reference; (cells, classes) each, not calibrated."""
+        wanted = [route for route in self.routes if route.name in names]
+        return {route.name: self._ask(route, self.reference, query) for route in wanted}
 
     def sets(
         self, probabilities: np.ndarray, limits: Limits, *, allow_empty: bool = False

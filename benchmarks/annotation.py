@@ -1,0 +1,181 @@
+"""Annotation that says how sure it is, on unseen donors, studies and technologies.
+
+Usage: ``python benchmarks/annotation.py [-m MODEL ...] [--seeds 1] [--work FOLDER] [--only TITLE]``.
+Every fold's answers are kept in FOLDER, so an interrupted benchmark goes on; the table is made of
+what is there. Each type is held out in turn in the first fold of each set.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import annotation_tables as tables
+import numpy as np
+from stamp import RESULTS, stamp
+
+import pancyte as pan
+from pancyte.corpus.cells import column, to_cells
+from pancyte.corpus.splits import stratified_subsample
+from pancyte.deciding.decision import Decider, Limits
+from pancyte.deciding.folds import make_folds
+from pancyte.deciding.novelty import Strangeness, novelty_p_values
+from pancyte.deciding.routes import routes
+
+ALPHAS = (0.05, 0.1, 0.2)
+FEWEST = 5
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A data set, what is held out of it, and what the reference holds out of itself."""
+
+    title: str
+    kind: str
+    dataset: str
+    group: str
+    donor_key: str | None
+    query: str | None = None
+
+
+SETTINGS = (
+    Setting("kang, donors", "donor", "kang-donors", "donor", None),
+    Setting("baron, donors", "donor", "baron-human", "donor", "donor"),
+    Setting("pancreas, studies", "study", "pancreas-4studies", "Dataset", "Dataset"),
+    Setting("hao, lanes", "donor", "hao-pbmc", "batch", "batch"),
+    Setting("pancreas, donors", "donor", "pancreas-4studies", "donor", "donor"),
+    Setting("pancreas to baron", "study", "pancreas-4studies", "", "Dataset", "baron-human"),
+    Setting("pancreas, technologies", "technology", "pancreas-4studies", "assay", "Dataset"),
+)
+NOVEL = ("pancreas, donors", "baron, donors", "hao, lanes", "kang, donors")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-m", "--model", action="append", default=[])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("runs/annotation"))
+    parser.add_argument("--only", help="part of a title; the table is made of all there is")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    models = [pan.load(model) for model in given.model]
+    pan.settings.verbosity = 0
+    for seed in range(given.seeds):
+        for setting in SETTINGS:
+            if given.only is None or given.only in setting.title:
+                run(setting, models, seed, given.work)
+    lines = stamp("python benchmarks/annotation.py", "scikit-learn", "numpy")
+    text = tables.page(given.work, lines, [model.name for model in models])
+    (RESULTS / "annotation.md").write_text(text, encoding="utf-8")
+
+
+def run(setting: Setting, models: list[pan.Model], seed: int, work: Path) -> None:
+    cells = labelled(setting.dataset)
+    for fold, known, asked in outer(setting, cells):
+        path = work / f"{setting.title}.{fold}.{seed}.npz"
+        if path.exists():
+            continue
+        started = time.process_time()
+        labels = column(known, "cell_type")
+        part = known.select(stratified_subsample(labels, 0.8 if seed else 1.0, seed=seed))
+        decider = Decider(routes(models), donor_key=setting.donor_key, seed=seed)
+        decider.fit(part, "cell_type", query=asked)
+        arrays = answers(decider, asked)
+        arrays["seconds"] = np.array(time.process_time() - started)
+        if setting.title in NOVEL and fold == 0:
+            arrays |= without_each(decider, part, asked)
+        arrays |= {"title": np.array(setting.title), "kind": np.array(setting.kind)}
+        np.savez_compressed(path, **arrays)
+        print(setting.title, fold, seed, f"{arrays['seconds']:.0f} s", decider.choice.why, flush=True)
+
+
+def labelled(name: str) -> "Cells":
+    adata = pan.load_dataset(name)
+    cells = to_cells(adata, name=name)
+    return cells.select(column(cells, "cell_type") != "")
+
+
+def outer(setting: Setting, cells):
+    if setting.query is not None:
+        yield 0, cells, labelled(setting.query)
+        return
+    groups = column(cells, setting.group)
+    labels = column(cells, "cell_type")
+    codes = make_folds(cells, labels, donor_key=setting.group).codes
+    for fold in np.unique(codes):
+        asked = cells.select(np.flatnonzero(codes == fold))
+        assert not set(groups[codes == fold]) & set(groups[codes != fold])
+        yield int(fold), cells.select(np.flatnonzero(codes != fold)), asked
+
+
+def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
+    """All that the tables need of one fold."""
+    names = [route.name for route in decider.routes]
+    given = decider.answers(asked, names)
+    chosen = decider.choice.chosen
+    decision = decider.conclude(asked, chosen.combine(given), Limits())
+    truth = column(asked, "cell_type")
+    known = np.isin(truth, decider.classes)
+    code = np.searchsorted(decider.classes, truth[known])
+    arrays = {
+        "truth": truth[known],
+        "chosen": decision.best[known],
+        "route": np.array(chosen.name),
+        "why": np.array(decider.choice.why),
+        "probability": decision.probabilities[known].max(axis=1),
+        "raw": np.mean([given[name] for name in chosen.members], axis=0)[known].max(axis=1),
+        "novelty": decision.novelty[known],
+        "reasons": decision.reasons[known].astype(str),
+        "routes": np.array(names),
+        "baselines": np.array([route.baseline for route in decider.routes]),
+        "by_route": np.stack([decider.classes[given[name][known].argmax(axis=1)] for name in names]),
+    }
+    pooled = replace(decider.folds, key=None)
+    for alpha in ALPHAS:
+        for by_class in (False, True):
+            limits = Limits(alpha=alpha, by_class=by_class)
+            sets = decider.sets(decision.probabilities, limits, allow_empty=True)[known]
+            shown = decider.sets(decision.probabilities, limits)[known]
+            tag = f"{alpha}{' by type' if by_class else ''}"
+            arrays[f"in {tag}"] = sets[np.arange(len(code)), code]
+            arrays[f"shown {tag}"] = shown[np.arange(len(code)), code]
+            arrays[f"size {tag}"] = shown.sum(axis=1)
+        by_donor, decider.folds = decider.folds, pooled
+        sets = decider.sets(decision.probabilities, Limits(alpha=alpha), allow_empty=True)[known]
+        arrays[f"in {alpha} pooled"] = sets[np.arange(len(code)), code]
+        decider.folds = by_donor
+    return arrays
+
+
+def without_each(decider: Decider, known, asked) -> dict[str, np.ndarray]:
+    """Hold each type out of the reference: is it noticed, and what is still answered right?
+
+    What is held out for calibration are the other types' cells, from the folds of the whole reference.
+    """
+    truth, labels = column(asked, "cell_type"), column(known, "cell_type")
+    chosen = decider.choice.chosen
+    whole = decider.reference
+    arrays = {}
+    for name in np.unique(labels):
+        if min((truth == name).sum(), (labels == name).sum()) < FEWEST:
+            continue
+        decider.reference = known.select(labels != name)
+        given = chosen.combine(decider.answers(asked, chosen.members))
+        fitted = Strangeness(decider.reference, asked).fit(column(decider.reference, "cell_type"))
+        scores, calibration = fitted.scores(), decider.strange[decider.labels != name]
+        kept = np.isin(truth, decider.classes)
+        arrays[f"novel {name}"] = np.column_stack(
+            [
+                truth[kept] == name,
+                decider.classes[given.argmax(axis=1)][kept] == truth[kept],
+                given.max(axis=1)[kept],
+                novelty_p_values(calibration, scores)[kept],
+                *scores[kept].T,
+            ]
+        )
+    decider.reference = whole
+    return arrays
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The tables of `annotation.py`, from the answers it kept."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from pancyte.deciding.novelty import VIEWS
+from pancyte.metrics.classification import accuracy, ece, macro_f1
+
+REPLICATES = 1000
+
+
+def page(work: Path, lines: list[str], models: list[str]) -> str:
+    """All tables as one Markdown page."""
+    folds = [dict(np.load(path)) for path in sorted(work.glob("*.npz"))]
+    titles = list(dict.fromkeys(str(fold["title"]) for fold in folds))
+    groups = {title: [f for f in folds if str(f["title"]) == title] for title in titles}
+    seconds = sum(float(fold["seconds"]) for fold in folds)
+    head = [
+        "# Annotation that says how sure it is\n",
+        "Each group in turn is labelled after the others by `pan.tl.annotate`, which chooses its "
+        "way to label by cross-validation inside the reference. Cells of a type that the "
+        "reference lacks are not scored, except in the last table.\n",
+        *lines,
+        f"- {len(folds)} folds; {seconds:.0f} CPU-s for choosing, labelling and all single "
+        f"routes; models tried: {', '.join(models) or 'none'}",
+        "- intervals: 95 %, by drawing cells anew within each fold; ECE with 15 bins\n",
+    ]
+    parts = [labels(groups), confidence(groups), sets(groups), novelty(groups)]
+    return "\n".join([*head, *parts])
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    align = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, align, *rows]) + "\n"
+
+
+def interval(values: np.ndarray) -> str:
+    return f"[{np.quantile(values, 0.025):.3f}, {np.quantile(values, 0.975):.3f}]"
+
+
+def labels(groups) -> str:
+    rows, names = [], None
+    for title, folds in groups.items():
+        names = folds[0]["routes"].tolist()
+        scores = np.array([[score(f, row) for row in f["by_route"]] for f in folds]).mean(axis=0)
+        chosen = np.mean([score(f, f["chosen"]) for f in folds])
+        simple = np.flatnonzero(folds[0]["baselines"])
+        best = simple[scores[simple].argmax()]
+        gap = np.mean([redrawn(f, best) for f in folds], axis=0)
+        said = "**" if chosen - scores[best] < -0.01 else ""
+        rows.append(
+            [title, str(len(folds)), f"{chosen:.3f}", *[f"{value:.3f}" for value in scores]]
+            + [f"{said}{chosen - scores[best]:+.3f}{said} {interval(gap)}"]
+        )
+    head = ["setting", "folds", "chosen", *names, "chosen − best single baseline"]
+    return (
+        "## Macro-F1: no regret\n\nMeans over folds. The best single baseline is the one with the "
+        "best mean in that row, known only afterwards.\n\n" + table(head, rows)
+    )
+
+
+def score(fold, answer) -> float:
+    return macro_f1(fold["truth"], answer)
+
+
+def redrawn(fold, best: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    cells = len(fold["truth"])
+    weights = [rng.multinomial(cells, np.full(cells, 1 / cells), size=REPLICATES).astype(float)]
+    arrays = [{"y_true": fold["truth"], "y_pred": a} for a in (fold["chosen"], fold["by_route"][best])]
+    ours, theirs = (macro_f1.resampled(given, weights) for given in arrays)
+    return ours - theirs
+
+
+def confidence(groups) -> str:
+    rows = []
+    for title, folds in groups.items():
+        right = np.concatenate([f["truth"] == f["chosen"] for f in folds])
+        given, raw = (np.concatenate([f[k] for f in folds]) for k in ("probability", "raw"))
+        novelty = np.concatenate([f["novelty"] for f in folds])
+        labelled = np.concatenate([f["reasons"] == "" for f in folds])
+        kept = np.argsort(-given, kind="stable")[: round(0.66 * len(given))]
+        rows.append(
+            [title, f"{right.mean():.3f}", f"{given.mean():.3f}", calibration(right, raw)]
+            + [calibration(right, given), f"{right[kept].mean():.3f}"]
+            + [f"{labelled.mean():.3f}", f"{right[labelled].mean():.3f}"]
+            + [f"{np.mean(novelty < 0.01):.3f}", f"{np.mean(novelty < 0.1):.3f}"]
+        )
+    head = ["setting", "accuracy", "mean probability", "ECE raw", "ECE", "accuracy of the surest 66 %"]
+    head += ["labelled at alpha .1", "accuracy of these", "novelty p < .01", "p < .1"]
+    return (
+        "## Confidence\n\nAll folds together. The last two columns should be .01 and .1: all "
+        "these cells are of known types.\n\n" + table(head, rows)
+    )
+
+
+def calibration(right: np.ndarray, given: np.ndarray) -> str:
+    truth, answer = np.ones(len(right)), right.astype(float)
+    rng = np.random.default_rng(0)
+    cells = len(right)
+    weights = [rng.multinomial(cells, np.full(cells, 1 / cells), size=200).astype(float)]
+    arrays = {"y_true": truth, "y_pred": answer, "probabilities": given[:, None]}
+    return f"{ece.score(arrays):.3f} {interval(ece.resampled(arrays, weights))}"
+
+
+def sets(groups) -> str:
+    rows = []
+    for title, folds in groups.items():
+        for alpha in ("0.05", "0.1", "0.2"):
+
+            def mean(key: str, folds=folds) -> float:
+                return float(np.concatenate([f[key] for f in folds]).mean())
+
+            rows.append(
+                [title, alpha, f"{mean(f'in {alpha}'):.3f}", f"{mean(f'in {alpha} pooled'):.3f}"]
+                + [f"{mean(f'shown {alpha}'):.3f}", f"{mean(f'size {alpha}'):.2f}"]
+                + [f"{mean(f'shown {alpha} by type'):.3f}", worst(folds, f"shown {alpha}")]
+                + [worst(folds, f"shown {alpha} by type"), f"{mean(f'size {alpha} by type'):.2f}"]
+            )
+    head = ["setting", "alpha", "coverage, donors alike", "cells alike", "as shown", "labels in it"]
+    head += ["by type", "worst type, as shown", "worst type, by type", "labels in it, by type"]
+    return (
+        "## Label sets\n\nHow often the set holds the true label; nominal is 1 − alpha. The first two "
+        "columns are the sets as calibrated, which may be empty; *as shown*, the best label "
+        "always stays. *By type* is class-conditional. A type needs 20 cells to be a worst one.\n\n"
+        + table(head, rows)
+    )
+
+
+def worst(folds, key: str) -> str:
+    truth, held = (np.concatenate([f[k] for f in folds]) for k in ("truth", key))
+    rates = [held[truth == name].mean() for name in np.unique(truth) if (truth == name).sum() >= 20]
+    return f"{min(rates):.3f}"
+
+
+def novelty(groups) -> str:
+    rows, everything = [], []
+    for title, folds in groups.items():
+        for key in sorted(key for fold in folds for key in fold if key.startswith("novel ")):
+            found = next(fold[key] for fold in folds if key in fold)
+            new, right, given, p = found[:, 0] == 1, found[:, 1] == 1, found[:, 2], found[:, 3]
+            views = [roc_auc_score(new, found[:, 4 + view]) for view in range(len(VIEWS))]
+            trust = np.log(given) + np.log(p)
+            kept = np.argsort(-trust, kind="stable")[: round(0.66 * len(trust))]
+            numbers = [roc_auc_score(new, -p), *views, (p[new] < 0.01).mean(), (p[new] < 0.1).mean()]
+            numbers += [right.mean(), right[kept].mean()]
+            everything.append([title, *numbers])
+            rows.append([f"{title}: {key[6:]}", str(new.sum()), *[f"{n:.3f}" for n in numbers]])
+    head = ["held-out type", "cells", "AUROC", *VIEWS, "flagged at .01", "flagged at .1"]
+    head += ["accuracy", "accuracy of the surest 66 %"]
+    for title in groups:
+        means = [row[1:] for row in everything if row[0] == title]
+        if means:
+            rows.append([f"**mean, {title}**", "", *[f"{n:.3f}" for n in np.mean(means, axis=0)]])
+    if everything:
+        rows.append(
+            ["**mean of all**", "", *[f"{n:.3f}" for n in np.mean([r[1:] for r in everything], axis=0)]]
+        )
+    return (
+        "## A type the reference does not have\n\nEach type of at least 5 cells on both sides is taken "
+        "out of the reference, in the first fold of each set. AUROC: its cells against those of "
+        "known types, by the novelty p-value and by each view alone. A cell of the missing type "
+        "counts as wrong; the surest are those with the largest product of probability and p.\n\n"
+        + table(head, rows)
+    )

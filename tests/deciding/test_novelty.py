@@ -1,0 +1,69 @@
+"""Cells of a missing type look strange, those of known types do not, on real cells."""
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+from sklearn.metrics import roc_auc_score
+
+from pancyte.corpus.cells import column
+from pancyte.deciding.novelty import VIEWS, Strangeness, novelty_p_values
+
+
+@pytest.fixture(scope="module")
+def views(three_studies):
+    """Strangeness of a study's cells, after others of the same study without acinar cells."""
+    rows = np.flatnonzero(column(three_studies, "study") == "Fasolino 2022")
+    labels = column(three_studies, "cell_type")
+    known = rows[(np.arange(len(rows)) % 2 == 0) & (labels[rows] != "pancreatic acinar cell")]
+    asked = np.setdiff1d(rows, known)
+    fitted = Strangeness(three_studies.select(known), three_studies.select(asked))
+    return fitted.fit(labels[known]).scores(), labels[asked], fitted
+
+
+def test_a_missing_type_is_stranger(views):
+    scores, labels, _ = views
+    missing = labels == "pancreatic acinar cell"
+    assert missing.sum() > 15
+    combined = novelty_p_values(scores[~missing], scores)
+    assert roc_auc_score(missing, -combined) > 0.85
+    for view in range(len(VIEWS)):
+        assert roc_auc_score(missing, scores[:, view]) > 0.5, VIEWS[view]
+
+
+def test_each_view_is_what_it_says(views):
+    scores, _, fitted = views
+    X = fitted.asked_[0].toarray()
+    Z = fitted.embed()
+    back = Z @ fitted.pca_.components_ + fitted.pca_.mean_
+    residual = ((X - back) ** 2).sum(axis=1) / ((X - fitted.pca_.mean_) ** 2).sum(axis=1)
+    np.testing.assert_allclose(scores[:, VIEWS.index("residual")], residual, rtol=1e-3)
+    chances = fitted.regression_.predict_proba(Z / fitted.scale_)
+    logits = fitted.regression_.decision_function(Z / fitted.scale_)
+    energy = np.log(chances[:, 0]) - logits[:, 0]
+    np.testing.assert_allclose(scores[:, VIEWS.index("energy")], energy, rtol=1e-6, atol=1e-6)
+
+
+def test_a_gene_that_nobody_had_is_unexpected(three_studies):
+    known, asked = three_studies.select(np.arange(200)), three_studies.select(np.arange(200, 260))
+    labels = column(known, "cell_type")
+    before = Strangeness(known, asked).fit(labels).scores()[:, VIEWS.index("unexpected")]
+    counts = asked.counts.tolil()
+    rare = np.argsort(np.asarray(known.counts.sum(axis=0)).ravel(), kind="stable")[:10]
+    counts[0, rare] = 50
+    from dataclasses import replace
+
+    surprising = replace(asked, counts=counts.tocsr())
+    after = Strangeness(known, surprising).fit(labels).scores()[:, VIEWS.index("unexpected")]
+    assert after[0] > before[0] + 1
+    np.testing.assert_allclose(after[1:], before[1:], atol=0.3)
+
+
+def test_p_values_are_uniform_however_dependent_the_views():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(4000, 1))
+    views = shared + 0.3 * rng.normal(size=(4000, 3))
+    p = novelty_p_values(views[:2000], views[2000:])
+    assert kstest(p, "uniform").pvalue > 1e-3
+    assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.02)
+    far = novelty_p_values(views[:2000], views[2000:] + 5)
+    assert far.max() < 0.05
