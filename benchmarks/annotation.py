@@ -86,7 +86,9 @@ def run(setting: Setting, models: list[pan.Model], seed: int, work: Path) -> Non
             arrays |= without_each(decider, part, asked)
         arrays |= {"title": np.array(setting.title), "kind": np.array(setting.kind)}
         np.savez_compressed(path, **arrays)
-        print(setting.title, fold, seed, f"{arrays['seconds']:.0f} s", decider.choice.why, flush=True)
+        print(
+            setting.title, fold, seed, f"{arrays['seconds']:.0f} s", decider.choice.why, flush=True
+        )
 
 
 def labelled(name: str) -> "Cells":
@@ -128,7 +130,9 @@ def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
         "reasons": decision.reasons[known].astype(str),
         "routes": np.array(names),
         "baselines": np.array([route.baseline for route in decider.routes]),
-        "by_route": np.stack([decider.classes[given[name][known].argmax(axis=1)] for name in names]),
+        "by_route": np.stack(
+            [decider.classes[given[name][known].argmax(axis=1)] for name in names]
+        ),
     }
     pooled = replace(decider.folds, key=None)
     for alpha in ALPHAS:

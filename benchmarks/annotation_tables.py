@@ -69,7 +69,9 @@ def redrawn(fold, best: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     cells = len(fold["truth"])
     weights = [rng.multinomial(cells, np.full(cells, 1 / cells), size=REPLICATES).astype(float)]
-    arrays = [{"y_true": fold["truth"], "y_pred": a} for a in (fold["chosen"], fold["by_route"][best])]
+    arrays = [
+        {"y_true": fold["truth"], "y_pred": a} for a in (fold["chosen"], fold["by_route"][best])
+    ]
     ours, theirs = (macro_f1.resampled(given, weights) for given in arrays)
     return ours - theirs
 
@@ -88,7 +90,14 @@ def confidence(groups) -> str:
             + [f"{labelled.mean():.3f}", f"{right[labelled].mean():.3f}"]
             + [f"{np.mean(novelty < 0.01):.3f}", f"{np.mean(novelty < 0.1):.3f}"]
         )
-    head = ["setting", "accuracy", "mean probability", "ECE raw", "ECE", "accuracy of the surest 66 %"]
+    head = [
+        "setting",
+        "accuracy",
+        "mean probability",
+        "ECE raw",
+        "ECE",
+        "accuracy of the surest 66 %",
+    ]
     head += ["labelled at alpha .1", "accuracy of these", "novelty p < .01", "p < .1"]
     return (
         "## Confidence\n\nAll folds together. The last two columns should be .01 and .1: all "
@@ -144,7 +153,12 @@ def novelty(groups) -> str:
             views = [roc_auc_score(new, found[:, 4 + view]) for view in range(len(VIEWS))]
             trust = np.log(given) + np.log(p)
             kept = np.argsort(-trust, kind="stable")[: round(0.66 * len(trust))]
-            numbers = [roc_auc_score(new, -p), *views, (p[new] < 0.01).mean(), (p[new] < 0.1).mean()]
+            numbers = [
+                roc_auc_score(new, -p),
+                *views,
+                (p[new] < 0.01).mean(),
+                (p[new] < 0.1).mean(),
+            ]
             numbers += [right.mean(), right[kept].mean()]
             everything.append([title, *numbers])
             rows.append([f"{title}: {key[6:]}", str(new.sum()), *[f"{n:.3f}" for n in numbers]])
@@ -156,7 +170,11 @@ def novelty(groups) -> str:
             rows.append([f"**mean, {title}**", "", *[f"{n:.3f}" for n in np.mean(means, axis=0)]])
     if everything:
         rows.append(
-            ["**mean of all**", "", *[f"{n:.3f}" for n in np.mean([r[1:] for r in everything], axis=0)]]
+            [
+                "**mean of all**",
+                "",
+                *[f"{n:.3f}" for n in np.mean([r[1:] for r in everything], axis=0)],
+            ]
         )
     return (
         "## A type the reference does not have\n\nEach type of at least 5 cells on both sides is taken "

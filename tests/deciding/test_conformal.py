@@ -111,5 +111,7 @@ def test_p_values_are_uniform_for_cells_like_the_known_ones():
 
 def test_p_values_within_groups_look_at_their_own_group():
     known, groups = np.array([1.0, 2, 3, 101, 102, 103]), np.array(list("aaabbb"))
-    asked = p_values(known, [100.0, 100, 5], calibration_groups=groups, groups=np.array(list("abc")))
+    asked = p_values(
+        known, [100.0, 100, 5], calibration_groups=groups, groups=np.array(list("abc"))
+    )
     assert asked.tolist() == [0.25, 1.0, 1.0]

@@ -47,9 +47,7 @@ def nonconformity(probabilities: ArrayLike, *, kind: Kind = "lac") -> np.ndarray
     return scores
 
 
-def threshold(
-    scores: ArrayLike, alpha: float, *, groups: ArrayLike | None = None
-) -> float:
+def threshold(scores: ArrayLike, alpha: float, *, groups: ArrayLike | None = None) -> float:
     """Strangeness that a new cell's true label exceeds with probability `alpha` at most.
 
     Parameters

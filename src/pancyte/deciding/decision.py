@@ -136,9 +136,7 @@ class Decider:
         )
         tried = shared.select(rows)
         labels = column(tried, label_key)
-        folds = make_folds(
-            tried, labels, donor_key=self.donor_key, query=query, seed=self.seed
-        )
+        folds = make_folds(tried, labels, donor_key=self.donor_key, query=query, seed=self.seed)
         answers = {r.name: np.zeros((len(tried), len(self.classes))) for r in self.routes}
         strange, scored = np.zeros((len(tried), len(VIEWS))), np.zeros(len(tried), dtype=bool)
         for fold in np.unique(folds.codes):

@@ -101,9 +101,7 @@ def _grouped(groups: np.ndarray, key: str, because: str) -> Folds:
     for number in np.argsort(-counts, kind="stable"):
         fold_of[number] = load.argmin()
         load[fold_of[number]] += counts[number]
-    why = (
-        f"{len(names)} groups of {key!r} were held out in {len(load)} folds ({because})"
-    )
+    why = f"{len(names)} groups of {key!r} were held out in {len(load)} folds ({because})"
     return Folds(fold_of[np.searchsorted(names, groups)], groups, key, why)
 
 

@@ -138,9 +138,7 @@ def decide_by_markers(query: Cells, markers: Mapping[str, Sequence[str]]) -> Mar
     return MarkerDecision(classes, scores, p, embedding, answer)
 
 
-def _weights(
-    query: Cells, markers: Mapping[str, Sequence[str]]
-) -> tuple[np.ndarray, np.ndarray]:
+def _weights(query: Cells, markers: Mapping[str, Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
     names = list(dict.fromkeys(gene for genes in markers.values() for gene in genes))
     columns = match(pd.DataFrame(index=names), query.features).columns
     place = dict(zip(names, columns.tolist(), strict=True))

@@ -60,9 +60,7 @@ class Route:
         return LabelProbabilities(probe.classes_, probe.predict_proba(asked))
 
 
-def routes(
-    models: Iterable[Model], *, baselines: Sequence[str] = BASELINES
-) -> tuple[Route, ...]:
+def routes(models: Iterable[Model], *, baselines: Sequence[str] = BASELINES) -> tuple[Route, ...]:
     """List the ways to try: registered baselines, and each model with both probes."""
     from pancyte.tasks.frozen import FrozenModel
 

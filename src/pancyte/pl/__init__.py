@@ -1,4 +1,4 @@
-"""Figures: embeddings, annotations, confusions, training curves and benchmarks.
+"""Figures: embeddings, annotations and their certainty, confusions, training curves and benchmarks.
 
 Every function returns matplotlib axes or a figure, draws on ``ax`` where one is given, and
 writes a file with ``save="figure.pdf"``. Colours stay apart under colour-vision deficiency.
@@ -6,5 +6,16 @@ writes a file with ``save="figure.pdf"``. Colours stay apart under colour-vision
 
 from pancyte.pl.cells import annotation, embedding
 from pancyte.pl.scores import benchmark, confusion, training
+from pancyte.pl.trust import confidence, confusion_sets, coverage, reliability
 
-__all__ = ["annotation", "benchmark", "confusion", "embedding", "training"]
+__all__ = [
+    "annotation",
+    "benchmark",
+    "confidence",
+    "confusion",
+    "confusion_sets",
+    "coverage",
+    "embedding",
+    "reliability",
+    "training",
+]
