@@ -1,7 +1,7 @@
 """Annotation that says how sure it is, on unseen donors, studies and technologies.
 
-Usage: ``python benchmarks/annotation.py [-m MODEL ...] [--seeds 1] [--work FOLDER] [--only TITLE]``.
-Every fold's answers are kept in FOLDER, so an interrupted benchmark goes on; the table is made of
+Usage: ``python benchmarks/annotation.py [-m MODEL ...] [--seeds 1] [--work DIR] [--only TITLE]``.
+Every fold's answers are kept in DIR, so an interrupted benchmark goes on; the table is made of
 what is there. Each type is held out in turn in the first fold of each set.
 """
 
@@ -21,6 +21,7 @@ from pancyte.deciding.decision import Decider, Limits
 from pancyte.deciding.folds import make_folds
 from pancyte.deciding.novelty import Strangeness, novelty_p_values
 from pancyte.deciding.routes import routes
+from pancyte.shapes import Cells
 
 ALPHAS = (0.05, 0.1, 0.2)
 FEWEST = 5
@@ -91,7 +92,7 @@ def run(setting: Setting, models: list[pan.Model], seed: int, work: Path) -> Non
         )
 
 
-def labelled(name: str) -> "Cells":
+def labelled(name: str) -> Cells:
     adata = pan.load_dataset(name)
     cells = to_cells(adata, name=name)
     return cells.select(column(cells, "cell_type") != "")
@@ -154,7 +155,7 @@ def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
 def without_each(decider: Decider, known, asked) -> dict[str, np.ndarray]:
     """Hold each type out of the reference: is it noticed, and what is still answered right?
 
-    What is held out for calibration are the other types' cells, from the folds of the whole reference.
+    Calibration is by the other types' held-out cells, from the folds of the whole reference.
     """
     truth, labels = column(asked, "cell_type"), column(known, "cell_type")
     chosen = decider.choice.chosen

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from pancyte.deciding.novelty import VIEWS
-from pancyte.metrics.classification import accuracy, ece, macro_f1
+from pancyte.metrics.classification import ece, macro_f1
 
 REPLICATES = 1000
 
@@ -51,8 +51,12 @@ def labels(groups) -> str:
         gap = np.mean([redrawn(f, best) for f in folds], axis=0)
         said = "**" if chosen - scores[best] < -0.01 else ""
         rows.append(
-            [title, str(len(folds)), f"{chosen:.3f}", *[f"{value:.3f}" for value in scores]]
-            + [f"{said}{chosen - scores[best]:+.3f}{said} {interval(gap)}"]
+            [
+                title,
+                str(len(folds)),
+                *[f"{value:.3f}" for value in (chosen, *scores)],
+                f"{said}{chosen - scores[best]:+.3f}{said} {interval(gap)}",
+            ]
         )
     head = ["setting", "folds", "chosen", *names, "chosen − best single baseline"]
     return (
@@ -85,10 +89,18 @@ def confidence(groups) -> str:
         labelled = np.concatenate([f["reasons"] == "" for f in folds])
         kept = np.argsort(-given, kind="stable")[: round(0.66 * len(given))]
         rows.append(
-            [title, f"{right.mean():.3f}", f"{given.mean():.3f}", calibration(right, raw)]
-            + [calibration(right, given), f"{right[kept].mean():.3f}"]
-            + [f"{labelled.mean():.3f}", f"{right[labelled].mean():.3f}"]
-            + [f"{np.mean(novelty < 0.01):.3f}", f"{np.mean(novelty < 0.1):.3f}"]
+            [
+                title,
+                f"{right.mean():.3f}",
+                f"{given.mean():.3f}",
+                calibration(right, raw),
+                calibration(right, given),
+                f"{right[kept].mean():.3f}",
+                f"{labelled.mean():.3f}",
+                f"{right[labelled].mean():.3f}",
+                f"{np.mean(novelty < 0.01):.3f}",
+                f"{np.mean(novelty < 0.1):.3f}",
+            ]
         )
     head = [
         "setting",
@@ -123,16 +135,30 @@ def sets(groups) -> str:
                 return float(np.concatenate([f[key] for f in folds]).mean())
 
             rows.append(
-                [title, alpha, f"{mean(f'in {alpha}'):.3f}", f"{mean(f'in {alpha} pooled'):.3f}"]
-                + [f"{mean(f'shown {alpha}'):.3f}", f"{mean(f'size {alpha}'):.2f}"]
-                + [f"{mean(f'shown {alpha} by type'):.3f}", worst(folds, f"shown {alpha}")]
-                + [worst(folds, f"shown {alpha} by type"), f"{mean(f'size {alpha} by type'):.2f}"]
+                [
+                    title,
+                    alpha,
+                    f"{mean(f'in {alpha}'):.3f}",
+                    f"{mean(f'in {alpha} pooled'):.3f}",
+                    f"{mean(f'shown {alpha}'):.3f}",
+                    f"{mean(f'size {alpha}'):.2f}",
+                    f"{mean(f'shown {alpha} by type'):.3f}",
+                    worst(folds, f"shown {alpha}"),
+                    worst(folds, f"shown {alpha} by type"),
+                    f"{mean(f'size {alpha} by type'):.2f}",
+                ]
             )
-    head = ["setting", "alpha", "coverage, donors alike", "cells alike", "as shown", "labels in it"]
-    head += ["by type", "worst type, as shown", "worst type, by type", "labels in it, by type"]
+    head = ["setting", "alpha", "coverage, donors alike", "cells alike", "as shown"]
+    head += [
+        "labels in it",
+        "by type",
+        "worst type, as shown",
+        "worst type, by type",
+        "labels in it, by type",
+    ]
     return (
-        "## Label sets\n\nHow often the set holds the true label; nominal is 1 − alpha. The first two "
-        "columns are the sets as calibrated, which may be empty; *as shown*, the best label "
+        "## Label sets\n\nHow often the set holds the true label; nominal is 1 − alpha. The first "
+        "two columns are the sets as calibrated, which may be empty; *as shown*, the best label "
         "always stays. *By type* is class-conditional. A type needs 20 cells to be a worst one.\n\n"
         + table(head, rows)
     )
@@ -177,9 +203,9 @@ def novelty(groups) -> str:
             ]
         )
     return (
-        "## A type the reference does not have\n\nEach type of at least 5 cells on both sides is taken "
-        "out of the reference, in the first fold of each set. AUROC: its cells against those of "
-        "known types, by the novelty p-value and by each view alone. A cell of the missing type "
+        "## A type the reference does not have\n\nEach type of at least 5 cells on both sides is "
+        "taken out of the reference, in the first fold of each set. AUROC: its cells against those "
+        "of known types, by the novelty p-value and by each view alone. A cell of the missing type "
         "counts as wrong; the surest are those with the largest product of probability and p.\n\n"
         + table(head, rows)
     )

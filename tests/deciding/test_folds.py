@@ -41,7 +41,7 @@ def test_without_groups_each_label_is_dealt_out_evenly_and_that_is_said():
     assert folds.key is None
     assert "less well than these numbers say" in folds.why
     for label in ("alpha", "beta"):
-        assert np.ptp(np.bincount(folds.codes[LABELS == label])) <= 1
+        assert np.ptp(np.bincount(folds.codes[label == LABELS])) <= 1
     again = make_folds(cells(), LABELS)
     np.testing.assert_array_equal(folds.codes, again.codes)
 

@@ -1,5 +1,7 @@
 """Cells of a missing type look strange, those of known types do not, on real cells."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import kstest
@@ -50,8 +52,6 @@ def test_a_gene_that_nobody_had_is_unexpected(three_studies):
     counts = asked.counts.tolil()
     rare = np.argsort(np.asarray(known.counts.sum(axis=0)).ravel(), kind="stable")[:10]
     counts[0, rare] = 50
-    from dataclasses import replace
-
     surprising = replace(asked, counts=counts.tocsr())
     after = Strangeness(known, surprising).fit(labels).scores()[:, VIEWS.index("unexpected")]
     assert after[0] > before[0] + 1

@@ -1,5 +1,6 @@
 """Names are found as people write them, and ancestors are those of the ontology."""
 
+import gzip
 import json
 
 import numpy as np
@@ -50,8 +51,6 @@ def test_common_ancestor_of_islet_cells(ontology):
 
 def test_same_answers_as_the_source(ontology, data_dir):
     source = data_dir / "knowledge" / "CL-ontology-v2026-03-26.json.gz"
-    import gzip
-
     with gzip.open(source) as handle:
         terms = json.load(handle)
     assert ontology.labels == {t: e["label"] for t, e in terms.items() if not e["deprecated"]}

@@ -58,7 +58,7 @@ def annotate(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label each cell by the way that is best on held-out donors, and say how sure each label is."""
+    """Label cells in the way that is best on held-out donors, and say how sure each label is."""
     import pancyte as pan
     from pancyte.corpus.write import prepare_obs, write_h5ad
     from pancyte.models.load import load

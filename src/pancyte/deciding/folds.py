@@ -1,4 +1,4 @@
-"""Which cells of a reference are held out together, to see how well cells of others are labelled."""
+"""Which cells of a reference are held out together, to see how well others are labelled."""
 
 from __future__ import annotations
 

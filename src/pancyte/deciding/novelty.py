@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -104,7 +105,7 @@ class Strangeness:
         expected = depth[rows] * self.profiles_[nearest[rows], counts.indices]
         surprise = np.log((counts.data + 1) / (expected + 1))
         answer = np.zeros(counts.shape[0])
-        for row, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for row, (start, stop) in enumerate(pairwise(bounds)):
             least = max(0, stop - start - UNEXPECTED)
             if stop > start:
                 answer[row] = np.partition(surprise[start:stop], least)[least:].mean()
