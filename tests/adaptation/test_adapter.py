@@ -68,7 +68,7 @@ def test_the_kept_epoch_is_the_best_on_held_out_donors(fitted, kind):
 @pytest.mark.parametrize("kind", TRAINED)
 def test_the_base_stays_and_only_what_is_open_changes(model, cells, fitted, kind):
     assert model.fingerprint() == tiny(cells).fingerprint()
-    before = {n: v for n, v in model.backbone.named_parameters()}
+    before = dict(model.backbone.named_parameters())
     trained = {name.removeprefix("network.") for name in fitted[kind].trained()}
     for name, value in fitted[kind].network.named_parameters():
         original = name.replace("parametrizations.weight.original", "weight")
