@@ -77,6 +77,29 @@ def test_annotate_writes_labels_and_how_they_were_made(call, cells_file, model_f
     assert how["method"] == "knn"
 
 
+def test_annotate_tries_ways_and_says_why(call, cells_file, model_folder, tmp_path):
+    out = tmp_path / "out.h5ad"
+    common = ("annotate", cells_file, "-r", cells_file, "--label-key", "cell_type", "-o", out)
+    status, said, told = call(*common, "-m", model_folder, "--alpha", "0.2", "--json")
+    answer = json.loads(said)
+    assert status == 0
+    assert {"tiny (knn)", "l1-logistic"} < {row["route"] for row in answer["cross_validation"]}
+    assert answer["chosen"] in answer["why"]
+    assert answer["why"] in told
+    assert "pancyte_set" in ad.read_h5ad(out).obs
+    status, _, err = call(*common, "--donor-key", "patient", "--force")
+    assert (status, "no column 'patient'" in err) == (3, True)
+    assert call("annotate", cells_file, "-o", tmp_path / "x.h5ad")[0] == 2
+
+
+def test_annotate_by_a_marker_file(call, cells_file, tmp_path):
+    out, markers = tmp_path / "out.h5ad", tmp_path / "markers.gmt"
+    genes = list(ad.read_h5ad(cells_file).var_names[:8])
+    markers.write_text("\n".join(["a\t\t" + "\t".join(genes[:4]), "b\t\t" + "\t".join(genes[4:])]))
+    status, said, _ = call("annotate", cells_file, "--markers", markers, "-o", out, "--json")
+    assert (status, sum(json.loads(said)["labels"].values())) == (0, 100)
+
+
 def test_embed(call, cells_file, model_folder, tmp_path):
     out = tmp_path / "out.h5ad"
     status, said, _ = call("embed", cells_file, "-m", model_folder, "-o", out, "--json")
@@ -142,7 +165,7 @@ def test_bad_input_is_one_message_and_leaves_the_output(
     status, _, err = call(*given)
     assert status == 3
     assert err.count("error[") == 1
-    assert words in err
+    assert ("share 0 genes" if (verb, kind) == ("annotate", "other genes") else words) in err
     assert out.read_text() == "precious"
 
 

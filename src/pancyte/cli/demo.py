@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ STEPS = (
     "pancyte check query.h5ad",
     "pancyte pretrain run.yaml -o model",
     "pancyte annotate query.h5ad -r reference.h5ad --label-key cell_type -m model "
-    "-o annotated.h5ad",
+    "--method logistic -o annotated.h5ad",
     "pancyte bench suite.yaml -m model -o results.json",
     "pancyte report -c annotated.h5ad -r results.json -t model.run --label-key cell_type "
     "--batch-key donor",
@@ -133,7 +133,8 @@ def _annotate(folder: Path, model: Model, query: AnnData, reference: AnnData) ->
     from pancyte.corpus.write import write_h5ad
 
     _step(2)
-    pan.tl.annotate(query, reference=reference, label_key="cell_type", model=model)
+    how: dict[str, Any] = {"label_key": "cell_type", "model": model, "method": "logistic"}
+    pan.tl.annotate(query, reference=reference, **how)
     write_h5ad(query, folder / "annotated.h5ad")
     return query
 

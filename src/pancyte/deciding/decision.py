@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pancyte.corpus.cells import column
-from pancyte.corpus.genes import match
 from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.choice import Choice, choose
 from pancyte.deciding.conformal import (
@@ -23,6 +22,7 @@ from pancyte.deciding.folds import Folds, make_folds
 from pancyte.deciding.novelty import VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.routes import Route, in_columns
+from pancyte.tasks.expression import shared_counts
 
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
@@ -127,6 +127,12 @@ class Decider:
             Column of their labels.
         query
             Only its genes and, to find out what is new about it, its groups are looked at.
+
+        Raises
+        ------
+        InputError
+            If they share less than a fifth of the genes of the smaller one, or nothing can be held
+            out.
         """
         self.reference, self.label_key = reference, label_key
         self.classes = np.unique(column(reference, label_key))
@@ -222,9 +228,8 @@ class Decider:
 
 def _measured(reference: Cells, query: Cells) -> Cells:
     """Leave out genes that the query does not have, as they will be left out when it is asked."""
-    found = match(query.features, reference.features)
-    columns = np.unique(found.columns[found.columns >= 0])
-    if len(columns) == len(reference.features) or not len(columns):
+    _, columns = shared_counts(reference, query)
+    if len(columns) == len(reference.features):
         return reference
     return replace(
         reference,

@@ -82,12 +82,12 @@ def compose(material: Material) -> Report:
     adata, results, run = material.adata, material.results, material.run
     if adata is None and results is None and run is None:
         raise InputError("There is nothing to report on.", fix="Give cells, results or a run.")
-    annotations = [] if adata is None else [e for e in tl.history(adata) if e["verb"] == "annotate"]
+    annotations = [] if adata is None else _after_reference(tl.history(adata))
     facts = dict(material.facts)
     if adata is not None:
         facts |= {"cells": f"{adata.n_obs:,}", "genes": f"{adata.n_vars:,}"}
     if annotations:
-        facts |= {"model": annotations[-1]["model"]["name"], "method": annotations[-1]["method"]}
+        facts |= _way(annotations[-1])
     truth = None if adata is None else _truth(adata, material.label_key)
     return Report(
         title=material.title,
@@ -109,9 +109,24 @@ def compose(material: Material) -> Report:
                 for number, entry in enumerate([] if adata is None else tl.history(adata), 1)
             },
             found=[inspect(adata).line()] if adata is not None else (),
-            warnings=[NOT_CALIBRATED, CLOSED_WORLD] if annotations else (),
+            warnings=_cautions(annotations),
         ),
     )
+
+
+def _after_reference(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [entry for entry in history if entry["verb"] == "annotate" and "reference" in entry]
+
+
+def _way(annotation: dict[str, Any]) -> dict[str, str]:
+    if "chosen" in annotation:
+        return {"labelled by": annotation["chosen"], "because": annotation["why"]}
+    return {"model": annotation["model"]["name"], "method": annotation["method"]}
+
+
+def _cautions(annotations: list[dict[str, Any]]) -> list[str]:
+    """Only an annotation that was not calibrated, nor asked what is new, needs these."""
+    return [NOT_CALIBRATED, CLOSED_WORLD] if annotations and "method" in annotations[-1] else []
 
 
 def versions() -> dict[str, str]:
@@ -185,7 +200,8 @@ def _predicted(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """True labels, predicted labels and probabilities of the cells that have a true label."""
     key, known = annotations[-1]["key"], truth != ""
-    labels = adata.obs[f"{key}_label"].astype(str).to_numpy()
+    name = f"{key}_best" if f"{key}_best" in adata.obs else f"{key}_label"
+    labels = adata.obs[name].astype(str).to_numpy()
     return truth[known], labels[known], adata.obs[f"{key}_probability"].to_numpy()[known]
 
 
@@ -219,8 +235,9 @@ def _hashes(annotations: list[dict[str, Any]]) -> dict[str, str]:
     if not annotations:
         return {}
     last = annotations[-1]
+    models = [last["model"]] if "model" in last else last["models"]
     return {
-        "model": last["model"]["sha256"],
+        **{f"model {model['name']}": model["sha256"] for model in models},
         "cells": last["cells"]["content_hash"],
         "reference": last["reference"]["content_hash"],
     }
@@ -230,8 +247,12 @@ def _summary(annotations: list[dict[str, Any]]) -> str:
     if not annotations:
         return ""
     last = annotations[-1]
+    way = (
+        last["chosen"]
+        if "chosen" in last
+        else f"{last['method']} on the frozen embedding of {last['model']['name']}"
+    )
     return (
-        f"{last['cells']['cells']:,} cells were labelled by {last['method']} on the frozen "
-        f"embedding of {last['model']['name']}, from {last['reference']['cells']:,} reference "
+        f"{last['cells']['cells']:,} cells were labelled by {way}, from {last['reference']['cells']:,} reference "
         "cells."
     )
