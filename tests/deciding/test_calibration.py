@@ -45,7 +45,7 @@ def test_it_is_the_scale_that_a_logistic_regression_finds(drawn):
     bold = softmax(np.log(two) * 2.5, axis=1)
     gap = np.log(bold[:, 1] / bold[:, 0])[:, None]
     regression = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8).fit(gap, codes)
-    assert fit_temperature(bold, codes) == pytest.approx(1 / regression.coef_[0, 0], rel=1e-3)
+    assert fit_temperature(bold, codes) == pytest.approx(1 / regression.coef_[0, 0], rel=0.01)
 
 
 def test_weights_count_like_copies(drawn):

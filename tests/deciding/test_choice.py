@@ -39,14 +39,17 @@ def test_a_clearly_better_model_is_chosen_and_told_why():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_model_that_is_no_better_than_noise_is_not(seed):
-    """The same answers but for one cell: a lead that any other donor could turn."""
+    """It is right where the baseline is not in 10 cells and the other way round in 8."""
     simple = route(0.8, seed)
+    right = CLASSES[simple.argmax(axis=1)] == LABELS
+    rng, codes = np.random.default_rng(seed), np.searchsorted(CLASSES, LABELS)
+    gained = rng.choice(np.flatnonzero(~right), 10, replace=False)
+    lost = rng.choice(np.flatnonzero(right), 8, replace=False)
     model = simple.copy()
-    missed = np.flatnonzero(CLASSES[simple.argmax(axis=1)] != LABELS)[0]
-    model[missed] = np.eye(3)[np.searchsorted(CLASSES, LABELS[missed])]
+    model[gained] = np.eye(3)[codes[gained]]
+    model[lost] = np.eye(3)[(codes[lost] + 1) % 3]
     choice = chosen(pca=simple, model=model)
-    trial = next(trial for trial in choice.trials if trial.name == "model")
-    assert trial.behind < 0
+    assert next(trial for trial in choice.trials if trial.name == "model").behind < 0
     assert choice.chosen.name == "pca"
     assert "the baseline stands" in choice.why
 
@@ -66,11 +69,11 @@ def test_scores_and_noise_are_those_of_an_independent_count():
     assert trials["pca"].accuracy == pytest.approx(accuracy(LABELS, answer["pca"]))
     best = CLASSES[choice.chosen.probabilities.argmax(axis=1)]
     rng, gaps = np.random.default_rng(5), []
-    for _ in range(300):
+    for _ in range(100):
         rows = rng.integers(600, size=600)
         drawn = (macro_f1(LABELS[rows], guess[rows]) for guess in (best, answer["lasso"]))
         gaps.append(next(drawn) - next(drawn))
-    assert trials["lasso"].noise >= 0.8 * np.std(gaps)
+    assert trials["lasso"].noise >= 0.7 * np.std(gaps)
     assert trials["lasso"].noise <= 2 * np.std(gaps)
 
 

@@ -20,7 +20,9 @@ MARKERS = {
 @pytest.fixture(scope="module")
 def islets(pancreas):
     kept = (pancreas.obs["study"] == "Fasolino 2022") & pancreas.obs["cell_type"].isin(MARKERS)
-    return to_cells(pancreas[kept.to_numpy()][::2].copy())
+    few = pancreas[kept.to_numpy()][::2]
+    wanted = few.var_names.isin(np.concatenate(list(MARKERS.values()))) | (np.arange(few.n_vars) % 6 == 0)
+    return to_cells(few[:, wanted].copy())
 
 
 def test_cells_are_labelled_right(islets):

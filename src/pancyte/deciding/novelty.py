@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 VIEWS = ("energy", "mahalanobis", "neighbours", "residual", "unexpected")
 COMPONENTS, NEIGHBOURS, UNEXPECTED = 50, 15, 10
+CELLS_A_COMPONENT = 5
 
 
 class Strangeness:
@@ -58,7 +59,8 @@ class Strangeness:
         from sklearn.neighbors import NearestNeighbors
 
         X = self.known_
-        rank = min(COMPONENTS, min(X.shape) - 1)
+        # of few cells, many components are noise, and then every other cell is strange
+        rank = max(1, min(COMPONENTS, X.shape[0] // CELLS_A_COMPONENT, X.shape[1] - 1))
         self.pca_ = PCA(rank, svd_solver="arpack", random_state=0).fit(X)
         Z = self.pca_.transform(X)
         classes, codes = np.unique(np.asarray(labels), return_inverse=True)

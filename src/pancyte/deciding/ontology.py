@@ -162,9 +162,13 @@ def _from_json(text: str) -> list[Row]:
 def _from_table(text: str) -> list[Row]:
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return [
-        (row["id"], row["label"], row["parents"].split("|"), row["synonyms"].split("|"))
+        (row["id"], row["label"], row["parents"].split("|"), _parts(row["synonyms"]))
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     ]
+
+
+def _parts(joined: str) -> list[str]:
+    return joined.split("|") if joined else []
 
 
 def plain(name: str) -> str:

@@ -253,6 +253,6 @@ def _summary(annotations: list[dict[str, Any]]) -> str:
         else f"{last['method']} on the frozen embedding of {last['model']['name']}"
     )
     return (
-        f"{last['cells']['cells']:,} cells were labelled by {way}, from {last['reference']['cells']:,} reference "
-        "cells."
+        f"{last['cells']['cells']:,} cells were labelled by {way}, from "
+        f"{last['reference']['cells']:,} reference cells."
     )
