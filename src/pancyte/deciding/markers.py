@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LEAST_MARKERS = 2
 LEAD = 0.5
+LEVEL = 0.05
 COMPONENTS, GENES = 30, 2000
 
 
@@ -106,9 +107,10 @@ def decide_by_markers(query: Cells, markers: Mapping[str, Sequence[str]]) -> Mar
     """Label cells by which type's markers stand out in them and in the cells like them.
 
     A marker weighs one over the number of types that list it (as in ScType, Ianevski et al.
-    2022, Nat. Commun. 13:1246). The best type is given if its markers are above their average
-    and its score leads the next by half a standard deviation. The p-value is there to be looked
-    at: of a handful of markers a shallow cell shows too few for it to be small.
+    2022, Nat. Commun. 13:1246). The best type is given if its markers are detected more often
+    than chance would have it (hypergeometric, corrected for the number of types) and its score
+    leads the next by half a standard deviation. Of a handful of markers a shallow cell shows too
+    few for that; its cluster can speak for it.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def decide_by_markers(query: Cells, markers: Mapping[str, Sequence[str]]) -> Mar
     p = _enrichment(query, weights > 0, best)
     ranked = np.sort(scores, axis=1)
     answer = np.full(len(query), "", dtype=object)
-    answer[ranked[:, -1] - ranked[:, -2] < LEAD] = AMBIGUOUS
+    answer[(p >= LEVEL) | (ranked[:, -1] - ranked[:, -2] < LEAD)] = AMBIGUOUS
     answer[ranked[:, -1] <= 0] = NOVEL
     answer[(answer != "") & few_genes(query)] = LOW_QUALITY
     answer[totals == 0] = EMPTY

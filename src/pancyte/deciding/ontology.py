@@ -204,7 +204,7 @@ def roll_up(
     ids, summed = np.full(len(sets), "", dtype=object), np.zeros(len(sets))
     patterns, rows = np.unique(sets, axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
-        left = [terms[column] for column in np.flatnonzero(pattern)]
+        left = [terms[int(column)] for column in np.flatnonzero(pattern)]
         known = [term for term in left if term is not None]
         term = ontology.common(known) if known and len(known) == len(left) else ROOT
         if not ontology.says_something(term):
