@@ -19,7 +19,7 @@ from pancyte.corpus.cells import column, to_cells
 from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.decision import Decider, Limits
 from pancyte.deciding.folds import make_folds
-from pancyte.deciding.novelty import Strangeness, novelty_p_values
+from pancyte.deciding.novelty import COMBINED, Strangeness, novelty_p_values
 from pancyte.deciding.routes import routes
 from pancyte.shapes import Cells
 
@@ -174,7 +174,7 @@ def without_each(decider: Decider, known, asked) -> dict[str, np.ndarray]:
                 truth[kept] == name,
                 decider.classes[given.argmax(axis=1)][kept] == truth[kept],
                 given.max(axis=1)[kept],
-                novelty_p_values(calibration, scores)[kept],
+                novelty_p_values(calibration[:, COMBINED], scores[:, COMBINED])[kept],
                 *scores[kept].T,
             ]
         )

@@ -19,7 +19,7 @@ from pancyte.deciding.conformal import (
     threshold,
 )
 from pancyte.deciding.folds import Folds, make_folds
-from pancyte.deciding.novelty import VIEWS, Strangeness, novelty_p_values
+from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.routes import Route, in_columns
 from pancyte.tasks.expression import shared_counts
@@ -177,7 +177,7 @@ class Decider:
     def conclude(self, query: Cells, probabilities: np.ndarray, limits: Limits) -> Decision:
         """Draw sets, novelty and reasons from calibrated probabilities, (cells, labels)."""
         strange, embedding = self._strangeness(self.reference, query)
-        novelty = novelty_p_values(self.strange, strange)
+        novelty = novelty_p_values(self.strange[:, COMBINED], strange[:, COMBINED])
         sets = self.sets(probabilities, limits)
         why = reasons(query, sets, novelty, level=limits.novelty)
         empty = why == EMPTY
