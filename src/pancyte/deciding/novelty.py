@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 VIEWS = ("energy", "mahalanobis", "neighbours", "residual", "unexpected")
 COMBINED = [VIEWS.index(name) for name in ("energy", "mahalanobis", "unexpected")]
-"""What the p-value is made of. The other two follow how noisy a cell is and see some types, such as acinar
-cells, as the least strange of all: they are measured, and may be looked at, but do not decide."""
+"""What the p-value is made of. The other two follow how noisy a cell is and see some types, such as
+acinar cells, as the least strange of all: they are measured, but do not decide."""
 
 COMPONENTS, NEIGHBOURS, UNEXPECTED = 50, 15, 10
 CELLS_A_COMPONENT = 5

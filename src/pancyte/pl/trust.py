@@ -52,9 +52,9 @@ def confidence(
     names = [f"{key}_{name}" for name in ("label", "probability", "novelty")]
     for name in names:
         values_of(adata, name)
-    axes = []
-    for ax, name in zip(panels(3, width=6.0), names, strict=True):
-        axes.append(embedding(adata, shown, color=name, ax=ax))
+    axes = panels(3, width=6.0)
+    for ax, name in zip(axes, names, strict=True):
+        embedding(adata, shown, color=name, ax=ax)
     titles = ("label", "calibrated probability", "novelty p-value")
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title)
@@ -178,8 +178,9 @@ def confusion_sets(
     ax.set_yticks(range(share.shape[0]), list(share.index))
     ax.set(xlabel=f"labels left ({key}_set)", ylabel=f"true ({truth_key})", title="Row per cent")
     ax.spines[:].set_visible(False)
-    for row, column in np.ndindex(share.shape):
-        part = share.iloc[row, column]
+    parts = share.to_numpy(dtype=float)
+    for row, column in np.ndindex(parts.shape):
+        part = parts[row, column]
         if share.index[row] == share.columns[column]:
             corner = (column - 0.5, row - 0.5)
             ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=PALETTE[4], linewidth=1.2))
