@@ -36,7 +36,7 @@ class MarkerDecision:
     classes
         The types of which enough markers were measured.
     scores
-        How far each type's markers are above their average over the cells, in standard
+        How far each type's markers are above halfway between low and high, in standard
         deviations of a sum of that many genes, averaged over each cell and its neighbours;
         (cells, types).
     p_values
@@ -122,7 +122,9 @@ def decide_by_markers(query: Cells, markers: Mapping[str, Sequence[str]]) -> Mar
     logged = log_normalised(query.counts, totals)
     used = np.flatnonzero(weights.any(axis=0))
     dense = logged[:, used].toarray()
-    z = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), 1e-6)
+    # halfway between low and high, so that a type that most cells have still stands out
+    middle = np.quantile(dense, [0.05, 0.95], axis=0).mean(axis=0)
+    z = (dense - middle) / np.maximum(dense.std(axis=0), 1e-6)
     lengths = np.sqrt((weights[:, used] ** 2).sum(axis=1))
     alone = np.clip(z, -10, 10) @ weights[:, used].T / lengths
     embedding = _components(logged)
