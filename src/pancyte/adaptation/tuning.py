@@ -120,7 +120,8 @@ def _copies(trained: dict[str, nn.Parameter]) -> dict[str, Tensor]:
 def _mean_loss(adapter: Adapter, tokens: Tokens, codes: Tensor, rows: Tensor) -> Tensor:
     place = next(adapter.head.parameters()).device
     hidden = adapter.network(tokens.select(rows).to(place), skip=adapter.model.skip)
-    return nn.functional.cross_entropy(adapter.head(hidden.mean()), codes[rows].to(place))
+    vectors = hidden.cls if adapter.model.pooling == "cls" else hidden.mean()
+    return nn.functional.cross_entropy(adapter.head(vectors), codes[rows].to(place))
 
 
 @torch.no_grad()
