@@ -185,7 +185,8 @@ def _limits(options: Options) -> Limits:
     from pancyte.deciding.decision import Limits
 
     known = {item.name for item in fields(Limits)}
-    return Limits(**{name: value for name, value in options.items() if name in known})
+    given: dict[str, Any] = {name: value for name, value in options.items() if name in known}
+    return Limits(**given)
 
 
 def _by_trial(
