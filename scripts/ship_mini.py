@@ -1,8 +1,8 @@
 """Put a trained ``pancyte-mini`` into the package, with its licence, limits and test results.
 
 Usage: ``python scripts/ship_mini.py MODEL RESULTS``, with the folder that ``pancyte pretrain
-recipes/pancyte-mini.yaml -o MODEL`` wrote, and the one where ``python benchmarks/mini.py --model MODEL
---work RESULTS`` keeps its results. Weights and vocabulary stay as they are, byte for byte.
+recipes/pancyte-mini.yaml -o MODEL`` wrote, and the one where ``python benchmarks/mini.py --model
+MODEL --work RESULTS`` keeps its results. Weights and vocabulary stay as they are, byte for byte.
 """
 
 import sys
@@ -21,6 +21,7 @@ LIMITS = [
 
 
 def main() -> None:
+    """Write the card anew, and everything else as it is."""
     model = pan.load(sys.argv[1])
     metrics = [
         {**verdict, "seen": False}
