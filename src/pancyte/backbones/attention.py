@@ -81,8 +81,8 @@ class Padding:
         heads: int,
     ) -> Float[Tensor, "rows width"]:
         """Attend in the padded view."""
-        spread = (self.spread(rows, heads) for rows in (query, key, value))
-        return self.gather(scaled_dot_product_attention(*spread, attn_mask=self.mask))
+        q, k, v = (self.spread(rows, heads) for rows in (query, key, value))
+        return self.gather(scaled_dot_product_attention(q, k, v, attn_mask=self.mask))
 
 
 class Attention(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -44,7 +45,8 @@ class Packed:
         """Attend, cell by cell, in one kernel."""
         from torch.nn.attention.varlen import varlen_attn
 
-        split = (rows.view(len(rows), heads, -1) for rows in (query, key, value))
+        q, k, v = (rows.view(len(rows), heads, -1) for rows in (query, key, value))
         bounds, longest = self.bounds, self.longest
-        mixed = varlen_attn(*split, bounds, bounds, longest, longest)
+        # a tensor, as nothing beside it is asked for
+        mixed: Any = varlen_attn(q, k, v, bounds, bounds, longest, longest)
         return mixed.reshape(query.shape)

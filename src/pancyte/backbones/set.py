@@ -136,7 +136,7 @@ class SetNetwork(Backbone):
                 deep = (2 * self.config.depth) ** 0.5 if name.endswith(".contract.weight") else 1
                 parameter.copy_(0.02 / deep * noise)
         for layer in self.layers:
-            layer.get_submodule("norm").weight.fill_(1.0)
+            nn.init.ones_(layer.get_submodule("norm").get_parameter("weight"))
         if isinstance(self.feature, FeatureTable):
             basis = self.feature.basis.weight
             nn.init.orthogonal_(basis, gain=self.width**0.5, generator=generator)

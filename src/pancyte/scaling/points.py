@@ -85,9 +85,9 @@ def varied(scale: Scale) -> list[Point]:
 def points(scale: Scale) -> list[Point]:
     """List all runs once, in the order in which they are worth having."""
     others = [point for part in scale.compare for point in compared(scale, part)]
-    first, later = [], []
-    for point in [*grid(scale), *others]:
-        (later if point.seed else first).append(point)
+    asked = [*grid(scale), *others]
+    first = [point for point in asked if not point.seed]
+    later = [point for point in asked if point.seed]
     return list(dict.fromkeys([*first, *varied(scale), *later]))
 
 
@@ -104,8 +104,13 @@ def run_of(scale: Scale, point: Point, *, steps: int) -> Run:
         update={"config": {**base.backbone.config, **scale.sizes[point.size]}}
     )
     # one validation, at the end; the last checkpoint is all that a finished run needs
-    every = {"validate_every": steps, "checkpoint_every": min(steps, base.loop.checkpoint_every)}
-    loop = replace(base.loop, steps=steps, seed=point.seed, **every)
+    loop = replace(
+        base.loop,
+        steps=steps,
+        seed=point.seed,
+        validate_every=steps,
+        checkpoint_every=min(steps, base.loop.checkpoint_every),
+    )
     run = base.model_copy(update={"name": point.name, "backbone": backbone, "loop": loop})
     for key, value in point.changes:
         run = _changed(run, key, value)

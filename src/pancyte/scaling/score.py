@@ -55,7 +55,7 @@ def zero_shot(method: Method, pool: Pool, seed: int) -> tuple[dict[str, float], 
         where = f"{dataset.name}/{task.name}"
         for adaptation, arrays in task.run(method, split).items():
             found: dict[str, float] = {}
-            named: dict[str, Any] = with_neighbours(arrays) if "embedding" in arrays else arrays
+            named = dict(with_neighbours(arrays) if "embedding" in arrays else arrays)
             for name in task.metrics(dataset):
                 try:
                     found[name] = registry.get("metrics", name).score({**named, "scores": found})

@@ -52,7 +52,8 @@ class Summary:
     @property
     def datasets(self) -> list[str]:
         """Names of the held-out datasets."""
-        return [name.removeprefix("loss:") for name in self.runs if name.startswith("loss:")]
+        names = map(str, self.runs)
+        return [name.removeprefix("loss:") for name in names if name.startswith("loss:")]
 
     @property
     def scores(self) -> list[str]:

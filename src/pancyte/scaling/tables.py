@@ -108,10 +108,10 @@ def scores(summary: Summary) -> list[str]:
     names, controls = summary.scores, summary.controls
     rows = []
     for (_, size, cells), part in summary.grid.groupby(["parameters", "size", "cells"]):
-        rows.append([str(size), f"{cells:,}", *(mean(part[name]) for name in names)])
+        rows.append([str(size), f"{int(cells):,}", *(mean(part[name]) for name in names)])
     random = controls[controls["kind"] == "random"].sort_values("parameters", kind="stable")
     for size, part in random.groupby("size", sort=False):
-        rows.append([f"*{size}, random weights*", "0", *(mean(part[name]) for name in names)])
+        rows.append([f"*{size!s}, random weights*", "0", *(mean(part[name]) for name in names)])
     for _, row in controls[controls["kind"] == "pca"].iterrows():
         rows.append(["*PCA of the dataset itself*", "", *(mean([row[name]]) for name in names)])
     agreement = summary.agreement().pivot(index="score", columns="dataset", values="rho")

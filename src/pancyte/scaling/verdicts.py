@@ -36,7 +36,7 @@ def _more(summary: Summary, dataset: str) -> str:
         f"{mean.index[-1]:,} parameters instead of {mean.index[0]:,} by "
         f"{np.nanmean(table[-1] - table[0]):+.3f} (mean over cells)."
     )
-    best = summary.grid.loc[summary.grid[column].idxmin()]
+    best = summary.grid.iloc[int(np.nanargmin(summary.grid[column].to_numpy(float)))]
     for name, label in RIVALS.items():
         rival = best.get(name.format(dataset), np.nan)
         if not np.isnan(rival):

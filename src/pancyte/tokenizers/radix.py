@@ -157,7 +157,7 @@ def _mostly_ordered(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_up(tally: np.ndarray, size: int) -> None:
+def _add_up(tally: np.ndarray, size: int | np.uint32) -> None:
     """Replace counts by the sum of those before."""
     before = np.uint32(0)
     for value in range(size):
