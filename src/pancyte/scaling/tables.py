@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,14 +108,15 @@ def scores(summary: Summary) -> list[str]:
     """Zero-shot scores beside those of random weights and PCA, and how they go with the loss."""
     names, controls = summary.scores, summary.controls
     rows = []
-    for (_, size, cells), part in summary.grid.groupby(["parameters", "size", "cells"]):
-        rows.append([str(size), f"{int(cells):,}", *(mean(part[name]) for name in names)])
+    for (_, size, _), part in summary.grid.groupby(["parameters", "size", "cells"]):
+        cells = int(part["cells"].iloc[0])
+        rows.append([str(size), f"{cells:,}", *(mean(part[name]) for name in names)])
     random = controls[controls["kind"] == "random"].sort_values("parameters", kind="stable")
     for size, part in random.groupby("size", sort=False):
         rows.append([f"*{size!s}, random weights*", "0", *(mean(part[name]) for name in names)])
     for _, row in controls[controls["kind"] == "pca"].iterrows():
         rows.append(["*PCA of the dataset itself*", "", *(mean([row[name]]) for name in names)])
-    agreement = summary.agreement().pivot(index="score", columns="dataset", values="rho")
+    agreement: Any = summary.agreement().pivot(index="score", columns="dataset", values="rho")
     ranks = [
         [label(name), *(f"{agreement.loc[name, dataset]:+.2f}" for dataset in summary.datasets)]
         for name in names
