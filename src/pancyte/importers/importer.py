@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from pancyte import registry
 from pancyte.errors import IntegrityError
 from pancyte.importers.convert import SafeWeights
-from pancyte.importers.plan import Plan, Weight, rename
+from pancyte.importers.plan import KeyPlan, Weight, rename
 from pancyte.models.card import Card
 from pancyte.models.model import Model, build, build_objective
 from pancyte.tokenizers.vocabulary import Vocabulary
@@ -105,7 +105,7 @@ class Importer(ABC):
             Folder with the vocabulary's files, where they are not beside the weights.
         """
 
-    def plan(self, folder: Path, *, vocabulary: Path | None = None) -> Plan:
+    def plan(self, folder: Path, *, vocabulary: Path | None = None) -> KeyPlan:
         """Say what `load` would do, key by key."""
         blueprint = self.blueprint(folder, vocabulary)
         return self._planned(folder, blueprint, blueprint.model())
@@ -140,9 +140,9 @@ class Importer(ABC):
         _fill(model, blueprint, plan)
         return model
 
-    def _planned(self, folder: Path, blueprint: Blueprint, model: Model) -> Plan:
+    def _planned(self, folder: Path, blueprint: Blueprint, model: Model) -> KeyPlan:
         tied = {name: f"repeats {other}" for name, other in blueprint.tied.items()}
-        plan = Plan.of(
+        plan = KeyPlan.of(
             blueprint.wanted,
             {name: tensor.shape for name, tensor in _parameters(model).items()},
             stored_shapes(blueprint.weights, blueprint.usual),
@@ -183,7 +183,7 @@ def _parameters(model: Model) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def _fill(model: Model, blueprint: Blueprint, plan: Plan) -> None:
+def _fill(model: Model, blueprint: Blueprint, plan: KeyPlan) -> None:
     """Copy the planned weights into the model."""
     target = _parameters(model)
     taken = plan.matched.keys() | plan.reshaped.keys()

@@ -35,7 +35,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Plan:
+class KeyPlan:
     """What loading a folder would do; `refusal` says why it would be refused.
 
     Attributes
@@ -74,7 +74,7 @@ class Plan:
         *,
         ignored: Mapping[str, str],
         **who: Any,
-    ) -> Plan:
+    ) -> KeyPlan:
         """Compare what the network needs with what a checkpoint has.
 
         Parameters

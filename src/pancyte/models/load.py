@@ -15,7 +15,7 @@ from pancyte.models.model import Model
 
 if TYPE_CHECKING:
     from pancyte.importers.importer import Importer
-    from pancyte.importers.plan import Plan
+    from pancyte.importers.plan import KeyPlan
 
 SHIPPED = Path(str(files("pancyte.models"))) / "shipped"
 """Models that come with the package, a folder each."""
@@ -66,7 +66,7 @@ def load(
     )
 
 
-def plan(name: str | Path, *, vocabulary: str | Path | None = None) -> Plan:
+def plan(name: str | Path, *, vocabulary: str | Path | None = None) -> KeyPlan:
     """Say what `load` would make of a published model's folder, without loading it.
 
     Parameters
