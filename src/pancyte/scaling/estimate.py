@@ -95,7 +95,8 @@ def estimate(scale: Scale, beside: Path = Path(), *, pool: Pool | None = None) -
 def _speed(scale: Scale, point: Point, pool: Pool) -> float:
     """Tokens a second of a size, padding included."""
     run = run_of(scale, point, steps=TRIED)
-    held_out = next(iter(pool.held_out.values())).select(torch.arange(FEW))
+    held_out = next(iter(pool.held_out.values()))
+    held_out = held_out.select(torch.arange(min(FEW, len(held_out))))
     with TemporaryDirectory() as folder:
         feed = feed_of(scale, replace(point, cells=min(scale.cells)), pool)
         loop = Loop(model_of(run, pool), feed, held_out, config=run.loop, folder=Path(folder))

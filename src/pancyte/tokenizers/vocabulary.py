@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,5 +72,7 @@ class Vocabulary:
         if not table.index.is_unique:
             raise IntegrityError(f"{path} lists a feature twice.", fix="Fetch the model again.")
         for name in table.columns.difference(["symbol", "ensembl_id"]):
-            table[name] = table[name].astype(float)
+            # further names of a feature are text, as of published models
+            with suppress(ValueError):
+                table[name] = table[name].astype(float)
         return cls(table)
