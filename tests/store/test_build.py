@@ -47,8 +47,8 @@ def test_numbers_are_as_narrow_as_they_can_be(built):
 
 
 def test_open_parts_lie_on_disk(corpus):
-    assert all(isinstance(part.values, np.memmap) for part in corpus.parts)
-    assert all(isinstance(part.ids, np.memmap) for part in corpus.parts)
+    assert all(isinstance(part.values.base, np.memmap) for part in corpus.parts)
+    assert all(isinstance(part.ids.base, np.memmap) for part in corpus.parts)
 
 
 def test_the_union_has_each_gene_once(corpus, studies):
