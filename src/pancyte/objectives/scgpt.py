@@ -67,13 +67,7 @@ class ScGPTHeads(MaskedValue):
         self.query = nn.Linear(width, width) if with_cell else None
         self.weigh = nn.Linear(width, width, bias=False) if with_cell else None
         self.weigh_zero = nn.Linear(width, width) if with_cell and config.zero else None
-        layers = [
-            part
-            for _ in range(config.class_layers - 1)
-            for part in (nn.Linear(width, width), nn.ReLU(), nn.LayerNorm(width))
-        ]
-        last = nn.Linear(width, config.classes)
-        self.classifier = nn.Sequential(*layers, last) if config.classes else None
+        self.classifier = _of_classes(width, config) if config.classes else None
 
     def expression(self, vectors: Float[Tensor, "tokens width"]) -> Float[Tensor, " tokens"]:
         """Predict the binned value of each token."""
@@ -117,6 +111,15 @@ class ScGPTHeads(MaskedValue):
                 "This model has no such head.", fix=f"It would have one with the setting {setting}."
             )
         return head
+
+
+def _of_classes(width: int, config: ScGPTHeadsConfig) -> nn.Sequential:
+    layers = [
+        part
+        for _ in range(config.class_layers - 1)
+        for part in (nn.Linear(width, width), nn.ReLU(), nn.LayerNorm(width))
+    ]
+    return nn.Sequential(*layers, nn.Linear(width, config.classes))
 
 
 def _from_token(width: int) -> nn.Sequential:
