@@ -154,7 +154,7 @@ def test_10_empty_cells_and_genes_are_kept_and_that_is_told(small, written, mode
     query = read(written(query))
     assert query.shape == small.shape
     assert "2 cells are empty; they are kept and cannot be labelled." in said()
-    pan.tl.annotate(query, reference=small, label_key="cell_type", model=model)
+    pan.tl.annotate(query, reference=small, label_key="cell_type", model=model, method="logistic")
     assert "2 cells have no count of a gene that the model knows" in said()
     assert query.obs["pancyte_label"].iloc[[3, 9]].tolist() == ["unassigned: empty"] * 2
     assert (query.obs["pancyte_label"] == "unassigned: empty").sum() == 2

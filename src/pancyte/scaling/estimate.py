@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,10 +85,9 @@ def estimate(scale: Scale, beside: Path = Path(), *, pool: Pool | None = None) -
         total += tokens
         flops += tokens * flops_per_token(models[point.size], feed.tokens / len(feed.pick))
         seconds += tokens / speeds[point.size]
-    sizes: Mapping[str, int] = {
-        name: parameters(model)["parameters"] for name, model in models.items()
-    }
-    return Estimate(len(points(scale)), len(pool), dict(sizes), total, flops, seconds / 3600)
+    sizes = {name: parameters(model)["parameters"] for name, model in models.items()}
+    rising = dict(sorted(sizes.items(), key=lambda item: item[1]))
+    return Estimate(len(points(scale)), len(pool), rising, total, flops, seconds / 3600)
 
 
 def _speed(scale: Scale, point: Point, pool: Pool) -> float:

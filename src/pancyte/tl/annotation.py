@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pancyte.models.model import Model
     from pancyte.shapes import Cells
 
+CHECKED = 200
+"""Cells whose genes are held against a model's."""
 Models = "Model | str | Sequence[Model | str]"
 
 
@@ -147,6 +149,9 @@ def annotate(
     named = require_labels(reference, label_key)
     query, known = to_cells(adata), to_cells(reference, name="the reference").select(named)
     models = _models(model)
+    for one in models:
+        # other genes or another species are said of the model before anything is tried
+        one.tokenizer(query.select(np.arange(min(CHECKED, len(query)))))
     method = options.pop("method", None)
     if method is not None:
         annotate_frozen(
