@@ -69,7 +69,8 @@ def measure(given: dict, loop: dict, answer: multiprocessing.SimpleQueue) -> Non
             return steps(done)
 
         watched._steps = begin
-        cost = watched.run()["cost"]
+        watched.run()
+    cost = watched.cost
     taken = memory("VmHWM") - before[0] + planned.memory_gb["weights"]
     seconds = cost["seconds"]
     answer.put((planned.memory_gb["total"], taken, planned.seconds, seconds))

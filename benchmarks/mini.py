@@ -72,16 +72,18 @@ def main() -> None:
 
 def report(model: Any, suite: Suite, found: list[Results]) -> str:
     """Return the page."""
+    asked_scvi = any((results.table.method == "scvi").any() for results in found)
     size = sum(parameter.numel() for parameter in model.backbone.parameters())
     lines = [
         "# pancyte-mini, zero-shot\n",
         suite.description,
         "",
-        *stamp("python benchmarks/mini.py", "torch", "scikit-learn", "harmonypy", "scvi-tools"),
+        *stamp("python benchmarks/mini.py", "torch", "scikit-learn", "harmonypy"),
         f"- model: {model.name}, {size:,} parameters, `{model.fingerprint()[:12]}`; pre-trained on "
         + ", ".join(item["name"] for item in model.card.trained_on),
         f"- {suite.seeds} seeds, each with another 80 % of the cells, or of the reference",
-        "- Harmony is fitted and scVI trained (at most 200 epochs) on all cells and batches; "
+        "- Harmony is fitted on all cells and batches, and so is scVI (at most 200 epochs) "
+        f"{'' if asked_scvi else '(not asked yet)'}; "
         "PCA is fitted on the reference; the model on none of them",
         "",
         "## In short\n",

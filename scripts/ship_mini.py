@@ -14,7 +14,7 @@ from pancyte.benchmark.results import Results
 from pancyte.models.load import SHIPPED
 
 LIMITS = [
-    "It knows 6,000 human genes and reads mouse genes as their one-to-one orthologs.",
+    "It knows 6,000 human genes; mouse data have to be given as orthologs (pan.pp.to_species).",
     "Data sets of one laboratory are told apart better by components fitted on themselves.",
     "It has seen some 18,000 cells, most of them of pancreas, blood, lung and mouse bone marrow.",
 ]
