@@ -63,6 +63,20 @@ class Backbone(nn.Module, ABC):
     def initialise(self, seed: int) -> None:
         """Draw all weights anew, as a function of `seed` alone."""
 
+    def check_skip(self, skip: int) -> None:
+        """Refuse to leave out more layers than there are.
+
+        Raises
+        ------
+        UsageError
+            With how many there are.
+        """
+        if not 0 <= skip <= self.config.depth:
+            raise UsageError(
+                f"{skip} layers cannot be left out of {self.config.depth}.",
+                fix="Give a smaller skip.",
+            )
+
     def tell_priors(self, vectors: torch.Tensor) -> None:
         """Take prior vectors of the features, (features, dims), zeros where there is none.
 

@@ -140,11 +140,7 @@ class Bert(Backbone):
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Place the genes, mix them, and leave out the last `skip` layers."""
-        if not 0 <= skip <= self.config.depth:
-            raise UsageError(
-                f"{skip} layers cannot be left out of {self.config.depth}.",
-                fix="Give a smaller skip.",
-            )
+        self.check_skip(skip)
         frame = Frame.around(tokens, before=self.config.cls, after=self.config.eos)
         rows = self.embedding(tokens, frame)
         for layer in self.layers[: self.config.depth - skip]:

@@ -187,11 +187,7 @@ class ScGPT(Backbone):
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Embed genes and values, mix them, and leave out the last `skip` layers."""
-        if not 0 <= skip <= self.config.depth:
-            raise UsageError(
-                f"{skip} layers cannot be left out of {self.config.depth}.",
-                fix="Give a smaller skip.",
-            )
+        self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=False)
         rows = self.embedding(tokens, frame)
         for layer in self.layers[: self.config.depth - skip]:

@@ -163,11 +163,7 @@ class SetNetwork(Backbone):
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Add up each cell's vectors, read the sum, and tell the tokens."""
-        if not 0 <= skip <= self.config.depth:
-            raise UsageError(
-                f"{skip} layers cannot be left out of {self.config.depth}.",
-                fix="Give a smaller skip.",
-            )
+        self.check_skip(skip)
         table = self.feature.weight
         ids, values = tokens.ids.clamp(min=0), tokens.values.nan_to_num(0.0)
         if tokens.visible is None:

@@ -167,11 +167,7 @@ class Transformer(Backbone):
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Put ``<cls>`` before each cell's tokens, mix, and take it apart again."""
-        if not 0 <= skip <= self.config.depth:
-            raise UsageError(
-                f"{skip} layers cannot be left out of {self.config.depth}.",
-                fix="Give a smaller skip.",
-            )
+        self.check_skip(skip)
         table = self.embedding.feature.weight
         embedded, cls = self.embedding(tokens, table)
         offsets = offsets_of(tokens.lengths + 1)
