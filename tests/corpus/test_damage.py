@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from pancyte.corpus import worker
 from pancyte.corpus.read import read
 from pancyte.errors import InputError, IntegrityError, PancyteError, ResourceError
 
@@ -165,6 +166,19 @@ def test_a_crash_of_the_checking_process_is_a_message(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(kind, match=said):
         read(written(small))
+
+
+def test_work_without_end_is_stopped_and_waiting_is_not(tmp_path, monkeypatch):
+    """Seconds of work count, so a busy machine does not make a whole file look damaged."""
+    (tmp_path / "endless.py").write_text("while True:\n    pass\n")
+    (tmp_path / "patient.py").write_text("import time\ntime.sleep(1.5)\nprint('{}')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(IntegrityError, match="could not be read within 1 s"):
+        worker.apart("endless", tmp_path, [], patience=1)
+    assert worker.apart("patient", tmp_path, [], patience=1) == {}
+    monkeypatch.setattr(worker, "BUSY", 1)
+    with pytest.raises(IntegrityError, match="could not be read within 1 s"):
+        worker.apart("patient", tmp_path, [], patience=1)
 
 
 def test_random_damage_is_noticed_or_harmless(small, tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ from pancyte import errors
 from pancyte.corpus.formats import Checked
 
 # Starting takes a second or two; after that even a table of 20,000 columns in Parquet, which packs
-# zeros away and is slow to unpack, gives 1 MB a second on a busy machine
+# zeros away and is slow to unpack, gives 1 MB a second
 PATIENCE = 6
 SLOWEST = 1e6
+# a busy machine, or a disk that is slow to answer, makes a second of work last so much longer
+BUSY = 10
 STREAMED = "--streamed"
 AGAIN = "Copy or download the file again."
-# by SIGKILL, which is how Linux takes back memory
+# by SIGKILL, which is how Linux takes back memory; by SIGXCPU, which is how it ends work in vain
 KILLED = -9
+SPENT = -24
 
 
 def checked_apart(path: Path, *, streamed: bool = False) -> Checked:
@@ -55,44 +60,62 @@ def apart(module: str, path: Path, arguments: list[str], *, patience: float) -> 
     arguments
         What else the module is told.
     patience
-        Seconds after which it is given up.
+        Seconds of work after which it is given up; ten times that if it only waits.
 
     Raises
     ------
     PancyteError
         What the other process found wrong, or that it crashed, hung or ran out of memory.
     """
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", module, str(path), *arguments],
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            timeout=patience,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise errors.IntegrityError(
-            f"{path} could not be read within {error.timeout:.0f} s: it is damaged, or its disk "
-            "does not answer.",
-            fix=AGAIN,
-        ) from None
-    if done.returncode == KILLED:
+    command = [sys.executable, "-P", "-m", module, str(path), *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as worker:
+        _cap_work(worker.pid, patience)
+        try:
+            said, complained = worker.communicate(timeout=BUSY * patience)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            raise _hangs(path, BUSY * patience) from None
+    status = worker.returncode
+    if status == SPENT:
+        raise _hangs(path, patience)
+    if status == KILLED:
         raise errors.ResourceError(
             f"{path} needs more memory than this machine has free.",
             fix="Use more memory, or a smaller file.",
         )
     # killed by a signal, which Windows reports as a status above 255
-    if not 0 <= done.returncode < 256:
+    if not 0 <= status < 256:
         raise errors.IntegrityError(
-            f"{path} is damaged: reading it crashes the library (status {done.returncode}).",
+            f"{path} is damaged: reading it crashes the library (status {status}).",
             fix=AGAIN,
         )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise errors.PancyteError(f"{path} could not be checked: {said[-1] if said else '?'}.")
-    report = json.loads(done.stdout)
+    if status:
+        lines = complained.decode(errors="replace").strip().splitlines() or ["?"]
+        raise errors.PancyteError(f"{path} could not be checked: {lines[-1]}.")
+    report: dict[str, Any] = json.loads(said)
     if "error" in report:
         raise getattr(errors, report["error"])(report["what"], fix=report["fix"])
     return report
+
+
+def _cap_work(worker: int, seconds: float) -> None:
+    """Have the system end a process after so many seconds of work, where it can (Linux)."""
+    with suppress(ImportError, AttributeError, OSError):
+        import resource
+
+        limit = math.ceil(seconds)
+        resource.prlimit(worker, resource.RLIMIT_CPU, (limit, limit + 1))
+
+
+def _hangs(path: Path, seconds: float) -> errors.IntegrityError:
+    return errors.IntegrityError(
+        f"{path} could not be read within {seconds:.0f} s: it is damaged, or its disk does not "
+        "answer.",
+        fix=AGAIN,
+    )
 
 
 def _size(path: Path) -> int:

@@ -13,9 +13,8 @@ from pancyte.corpus.worker import apart
 from pancyte.errors import IntegrityError
 
 PRODUCTS = {"weights": "model.safetensors", "dictionary": "dictionary.json"}
-# PyTorch takes seconds to start, minutes on a machine with much else to do; what a file may cost in
-# computing time the other process limits itself
-PATIENCE = 600
+# Seconds of computing: importing PyTorch takes 10, and 5 MB a second is a tenth of the usual
+PATIENCE = 60
 SLOWEST = 5e6
 
 

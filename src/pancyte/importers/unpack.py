@@ -12,7 +12,6 @@ import pickle
 import re
 import sys
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ ALLOWED = {
     ("_codecs", "encode"),
 }
 NESTED = ("model_state_dict", "state_dict", "model", "module")
-# Seconds of computing: importing PyTorch takes 10, and 5 MB a second is a tenth of the usual
-STARTING, SLOWEST = 60, 5e6
 AGAIN = "Copy or download the file again."
 DISTRUST = "Do not open it with anything else. Fetch the model from its authors again."
 
@@ -119,19 +116,9 @@ def _failure(name: str, what: str, fix: str) -> dict[str, Any]:
     return {"error": name, "what": what, "fix": fix}
 
 
-def cap_seconds(source: Path) -> None:
-    """Let a file that unpacks without end be stopped, however busy the machine is."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        limit = int(STARTING + source.stat().st_size / SLOWEST)
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-
-
 if __name__ == "__main__":
     from pancyte.corpus.probe import cap_memory
 
     warnings.simplefilter("ignore")
     cap_memory()
-    cap_seconds(Path(sys.argv[1]))
     print(json.dumps(report(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))))
