@@ -39,7 +39,11 @@ class Level:
 
 
 class Ground:
-    """Cells, their tree, and the rates of genes in its groups.
+    """Cells, their tree, and the levels of genes in its groups.
+
+    A level is log2(1 + reads): one read is one, and a thousand reads of a single gene, as of
+    haemoglobin from a burst red cell, do not outweigh all else. Rates are levels of a gene for
+    each level of all genes together.
 
     Parameters
     ----------
@@ -57,11 +61,13 @@ class Ground:
         if genes is None:
             genes = np.sort(np.argsort(-variances(counts), kind="stable")[:GENES])
         self.genes, self.tree = genes, tree
+        levels = csr_matrix((np.log2(1 + counts.data), counts.indices, counts.indptr), counts.shape)
         # dense: a few genes of a few cells are read thousands of times
-        self.counts = counts[:, genes].toarray()
-        self.depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+        self.counts = levels[:, genes].toarray()
+        self.depth = np.asarray(levels.sum(axis=1), dtype=np.float64).ravel()
         reads = self.counts.sum(axis=0, dtype=np.float64)
-        self.prior = reads / max(self.depth.sum(), 1.0)
+        # half a read for a gene without any, as in held-out reads
+        self.prior = np.maximum(reads, 0.5) / max(self.depth.sum(), 1.0)
         self._levels: dict[int, Level] = {}
 
     def under(self, tree: Hierarchy) -> Ground:
@@ -73,9 +79,10 @@ class Ground:
     def together(self, other: Ground) -> Ground:
         """Return the reads of both parts of a dealing, in this one's tree."""
         whole = copy(self)
-        whole.counts, whole.depth = self.counts + other.counts, self.depth + other.depth
+        whole.counts = np.log2(2**self.counts + 2**other.counts - 1)
+        whole.depth = self.depth + other.depth
         reads = whole.counts.sum(axis=0, dtype=np.float64)
-        whole.prior, whole._levels = reads / max(whole.depth.sum(), 1.0), {}
+        whole.prior, whole._levels = np.maximum(reads, 0.5) / max(whole.depth.sum(), 1.0), {}
         return whole
 
     def level_of(self, cells: int) -> Level:

@@ -10,7 +10,7 @@ import numpy as np
 from pancyte.deciding.conformal import p_values
 from pancyte.rare.calibrate import adjusted, calibrated
 from pancyte.rare.doublets import explained_by_pairs
-from pancyte.rare.markers import evidence, overlap
+from pancyte.rare.markers import FEWEST, ROUNDS, evidence, overlap, panel_of
 from pancyte.rare.split import Split, Tested
 
 SAME = 0.5
@@ -95,7 +95,8 @@ def agreed(splits: Sequence[Split], null: np.ndarray, *, fewest: int, most: int)
             for each in (chances, rates)
         )
         stability = np.mean([j is not None for j in partners])
-        groups.append(_made(splits[s], tested, p, q, float(stability), fewest, most))
+        made = _made(splits[s], tested, p, q, float(stability), fewest, most)
+        groups += [] if made is None else [made]
     return sorted(groups, key=lambda group: -group.strength)
 
 
@@ -122,27 +123,35 @@ def _median(values: list[float]) -> float:
 
 def _made(
     split: Split, tested: Tested, p: float, q: float, stability: float, fewest: int, most: int
-) -> Group:
-    candidate = tested.candidate
-    searched, held = split.grounds[tested.view]
-    whole = searched.together(held)
-    rates, _ = whole.others(candidate.cells)
-    odds = evidence(whole, candidate.cells, candidate.panel, rates)
-    cells = np.flatnonzero(odds > 0)
-    cells = cells if fewest <= len(cells) <= most else candidate.cells
-    rates, _ = whole.others(cells)
-    own, highest = whole.rate(cells)[candidate.panel], rates[:, candidate.panel].max(axis=0)
-    outside = np.setdiff1d(np.arange(len(odds)), np.union1d(cells, candidate.cells))
-    blind = evidence(held, candidate.cells, candidate.panel, held.others(candidate.cells)[0])
+) -> Group | None:
+    found, panel = tested.candidate.cells, tested.candidate.panel
+    _, held = split.grounds[tested.view]
+    whole = split.whole[tested.view]
+    cells, markers = found, panel
+    for _ in range(ROUNDS):
+        others, _ = whole.others(cells)
+        odds = evidence(whole, cells, markers, others[:, markers].max(axis=0))
+        cells = np.flatnonzero(odds > 0)
+        if not fewest <= len(cells) <= most:
+            return None
+        others, _ = whole.others(cells)
+        markers = panel_of(whole, cells, others)
+        if len(markers) < FEWEST:
+            return None
+    own, highest = whole.rate(cells)[markers], others[:, markers].max(axis=0)
+    outside = np.setdiff1d(np.arange(len(odds)), np.union1d(cells, found))
+    rivals, _ = held.others(found)
+    blind = evidence(held, found, panel, rivals[:, panel].max(axis=0))
     return Group(
         cells=cells,
-        markers=whole.genes[candidate.panel],
+        markers=whole.genes[markers],
         p=p,
         q=q,
         fold=float(np.exp(np.median(np.log(own / highest)))),
         stability=stability,
-        doublets=explained_by_pairs(whole.rate(cells), rates),
+        doublets=explained_by_pairs(whole.rate(cells), others),
         view=tested.view,
         evidence=odds,
         held_out=p_values(blind[outside], blind),
     )
+

@@ -11,7 +11,7 @@ from pancyte.rare.ground import Ground
 
 FOLD = 2.0
 """Markers of a group are above this many times the level of every other group."""
-PANEL, FEWEST = 20, 3
+PANEL, FEWEST = 20, 4
 LEAST_DISPERSION = 0.1
 ROUNDS = 2
 
@@ -40,7 +40,7 @@ def refined(ground: Ground, cells: np.ndarray, *, fewest: int, most: int) -> Can
 
     Returns
     -------
-    None if the group has too few markers, or does not stay within its bounds.
+    None if the group has too few markers, or if too few or too many cells have them.
     """
     found = None
     for _ in range(ROUNDS):
@@ -49,8 +49,11 @@ def refined(ground: Ground, cells: np.ndarray, *, fewest: int, most: int) -> Can
         if len(panel) < FEWEST:
             return None
         found = Candidate(cells, panel, -log_p(ground, cells, panel, labels))
-        again = np.flatnonzero(evidence(ground, cells, panel, rates) > 0)
-        if not fewest <= len(again) <= most or np.array_equal(again, cells):
+        odds = evidence(ground, cells, panel, rates[:, panel].max(axis=0))
+        again = np.flatnonzero(odds > 0)
+        if not fewest <= len(again) <= most:
+            return None
+        if np.array_equal(again, cells):
             break
         cells = again
     return found
@@ -77,22 +80,40 @@ def panel_of(ground: Ground, cells: np.ndarray, rates: np.ndarray) -> np.ndarray
 
 
 def evidence(
-    ground: Ground, cells: np.ndarray, panel: np.ndarray, rates: np.ndarray
+    ground: Ground, cells: np.ndarray, panel: np.ndarray, highest: np.ndarray
 ) -> np.ndarray:
-    """For each cell, log odds that it is of the group rather than of whichever rival is nearest.
+    """For each cell, log odds that it is of a group rather than of whichever rival is nearest.
 
     Reads of the markers are taken as Poisson at the group's rates, or at the highest rate of any
-    rival; before, a cell is as likely to be of the group as the group is large.
+    rival; before, a cell is as likely to be of the group as the group is large. The rates that a
+    member is held against are those of the other members.
+
+    Parameters
+    ----------
+    ground
+        The reads.
+    cells
+        The group.
+    panel
+        Its markers.
+    highest
+        Their rates in the rival that has most of each.
 
     Returns
     -------
     (cells,).
     """
-    own, next_ = ground.rate(cells)[panel], rates[:, panel].max(axis=0)
-    gain = np.log(own / next_)
-    size, whole = len(cells), len(ground.depth)
-    odds = np.log(size / max(whole - size, 1))
-    return ground.counts[:, panel] @ gain - ground.depth * (own - next_).sum() + odds
+    odds = np.log(len(cells) / max(len(ground.depth) - len(cells), 1))
+    marked, depth = ground.counts[:, panel], ground.depth
+    own = np.maximum(ground.rate(cells)[panel], highest)
+    answer = marked @ np.log(own / highest) - depth * (own - highest).sum() + odds
+    one = depth.mean()
+    reads = marked[cells].sum(axis=0, dtype=np.float64) - marked[cells] + ground.prior[panel] * one
+    others = reads / (depth[cells].sum() - depth[cells] + one)[:, None]
+    own = np.maximum(others, highest)
+    gain = (marked[cells] * np.log(own / highest)).sum(axis=1)
+    answer[cells] = gain - depth[cells] * (own - highest).sum(axis=1) + odds
+    return answer
 
 
 def log_p(ground: Ground, cells: np.ndarray, panel: np.ndarray, labels: np.ndarray) -> float:
@@ -101,9 +122,12 @@ def log_p(ground: Ground, cells: np.ndarray, panel: np.ndarray, labels: np.ndarr
     The largest over the rivals, which makes it a p-value for *some rival has at least half of the
     group's level* (Berger 1982, Technometrics 24:295). Reads are negative binomial, as
     overdispersed as between the cells of the rival. The cell with the highest share of marker reads
-    is left out, so that no single cell makes a group.
+    and the marker with most of them are left out, so that no single cell and no single gene makes
+    a group.
     """
-    reads = ground.counts[:, panel].sum(axis=1, dtype=np.float64)
+    marked = ground.counts[:, panel]
+    loudest = np.argmax(marked[cells].sum(axis=0))
+    reads = marked.sum(axis=1, dtype=np.float64) - marked[:, loudest]
     own = np.delete(cells, np.argmax(reads[cells] / np.maximum(ground.depth[cells], 1)))
     rivals = int(labels.max(initial=-1)) + 1
     rows = labels >= 0

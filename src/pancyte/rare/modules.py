@@ -13,7 +13,7 @@ COMMON = 0.1
 """Genes that more than this part of the cells express mark no rare group."""
 LEAST_CORRELATION = 0.15
 LEAST_GENES = 3
-CLOSER = 60
+CLOSER = 40
 SURPRISE = 9.0
 """A cell has a module if its reads of it are e⁹ times likelier at the rate of its best cells."""
 

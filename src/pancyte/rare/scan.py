@@ -8,7 +8,7 @@ from pancyte.rare.ground import Ground
 from pancyte.rare.markers import FOLD, PANEL, Candidate, overlap, refined
 from pancyte.rare.modules import module_groups
 
-CLOSER = 60
+CLOSER = 40
 """How many groups of the tree are looked at more closely."""
 BLOCK = 256
 SAME = 0.5

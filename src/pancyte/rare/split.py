@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -44,6 +45,11 @@ class Split:
 
     grounds: dict[str, tuple[Ground, Ground]]
     tested: list[Tested]
+
+    @cached_property
+    def whole(self) -> dict[str, Ground]:
+        """By view, all reads."""
+        return {name: searched.together(held) for name, (searched, held) in self.grounds.items()}
 
     @property
     def strengths(self) -> np.ndarray:

@@ -90,6 +90,48 @@ class Labels(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class RareCells:
+    """Which cells are rare, as one method sees it.
+
+    Attributes
+    ----------
+    scores
+        The larger, the rarer; (cells,).
+    groups
+        Rows of each group that the method calls, the surest first; a method without groups calls
+        all its cells as one.
+    """
+
+    scores: np.ndarray
+    groups: tuple[np.ndarray, ...]
+
+
+@runtime_checkable
+class FindsRare(Protocol):
+    """A method that finds rare cells without being told of what type."""
+
+    name: str
+
+    def find_rare(self, cells: Cells, *, seed: int) -> RareCells:
+        """Score every cell and call those that are rare."""
+        ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """A method that says what each cell would show if it were sequenced without limit."""
+
+    name: str
+
+    def denoise(self, cells: Cells, *, seed: int) -> np.ndarray:
+        """Return the expected share of each gene in each cell's reads.
+
+        (cells, genes), at least 0; each row adds up to 1.
+        """
+        ...
+
+
 Method: TypeAlias = Embeds | Labels
 
 
