@@ -14,11 +14,13 @@ from pancyte.cli import (
     convert,
     corpus,
     demo,
+    denoise,
     embed,
     listing,
     models,
     pretrain,
     publish,
+    rare,
     report,
     scale,
 )
@@ -35,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    demo, check, pretrain, scale, embed, annotate, bench, report, convert, models, publish,
+    demo, check, pretrain, scale, embed, annotate, rare, denoise, bench, report, convert, models, publish,
 ):  # fmt: skip
     app.command()(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.command("list")(listing.listing)

@@ -5,6 +5,7 @@ writes a file with ``save="figure.pdf"``. Colours stay apart under colour-vision
 """
 
 from pancyte.pl.cells import annotation, embedding
+from pancyte.pl.rare import rare
 from pancyte.pl.scores import benchmark, confusion, training
 from pancyte.pl.trust import confidence, confusion_sets, coverage, reliability
 
@@ -16,6 +17,7 @@ __all__ = [
     "confusion_sets",
     "coverage",
     "embedding",
+    "rare",
     "reliability",
     "training",
 ]

@@ -45,7 +45,9 @@ class LeidenSmallest:
         (Z,) = components(cells, seed=seed)
         clusters = leiden(Z)
         sizes = np.bincount(clusters)
-        return RareCells(-sizes[clusters] / len(cells), (np.flatnonzero(clusters == sizes.argmin()),))
+        return RareCells(
+            -sizes[clusters] / len(cells), (np.flatnonzero(clusters == sizes.argmin()),)
+        )
 
 
 class Isolation:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pancyte.shapes import Cells
 
 SPLITS = 3
-LEAST_CELLS = 100
+LEAST_CELLS, LEAST_GENES, FEWEST_EXPRESSING = 100, 50, 3
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def find_rare(
         If there are fewer than 100 cells, or hardly any genes.
     """
     limits = limits or Limits()
-    counts, genes = _measured(cells)
+    genes = measured(cells)
+    counts = cells.counts[:, genes]
     most = max(limits.fewest, int(limits.most * len(cells)))
     seeds = np.random.default_rng(seed).integers(0, 2**31, limits.splits + 1).tolist()
     splits = [
@@ -126,24 +127,30 @@ def find_rare(
     return Found(groups, scores, members, chances, null)
 
 
-def _measured(cells: Cells) -> tuple[csr_matrix, np.ndarray]:
-    if len(cells) < LEAST_CELLS:
+def measured(cells: Cells) -> np.ndarray:
+    """Columns of the genes that at least three cells express, if the cells will do.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 100 cells with reads, or fewer than 50 such genes.
+    """
+    reading = int((cells.counts.getnnz(axis=1) > 0).sum())
+    if reading < LEAST_CELLS:
         raise InputError(
-            f"{cells.name} has {len(cells)} cells; rare ones cannot be told among so few.",
+            f"{cells.name} has {reading} cells with reads; rare ones cannot be told among so few.",
             fix=f"Give at least {LEAST_CELLS}.",
         )
-    genes = np.flatnonzero(cells.counts.getnnz(axis=0) >= 3)
-    if len(genes) < 50:
+    genes = np.flatnonzero(cells.counts.getnnz(axis=0) >= FEWEST_EXPRESSING)
+    if len(genes) < LEAST_GENES:
         raise InputError(
             f"{cells.name} has {len(genes)} genes that at least three cells express.",
             fix="Give raw counts of more genes.",
         )
-    return cells.counts[:, genes], genes
+    return genes
 
 
-def _null(
-    counts: csr_matrix, first: Split, *, fewest: int, most: int, seed: int
-) -> np.ndarray:
+def _null(counts: csr_matrix, first: Split, *, fewest: int, most: int, seed: int) -> np.ndarray:
     tree = first.grounds["expression"][0].tree
     blocks = np.zeros(counts.shape[0], dtype=int)
     for number, group in enumerate(tree.cut(2 * most, aside=False)):

@@ -154,4 +154,3 @@ def _made(
         evidence=odds,
         held_out=p_values(blind[outside], blind),
     )
-

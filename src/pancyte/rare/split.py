@@ -57,9 +57,7 @@ class Split:
         return np.array([one.strength for one in self.tested])
 
 
-def split(
-    counts: csr_matrix, views: Views, *, fewest: int, most: int, seed: int
-) -> Split:
+def split(counts: csr_matrix, views: Views, *, fewest: int, most: int, seed: int) -> Split:
     """Deal out the reads, look for groups in the first part, and test them in the second.
 
     Parameters

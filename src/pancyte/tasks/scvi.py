@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from pancyte.tasks.baselines import batches_of
 from pancyte.tasks.expression import raw_counts
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from pancyte.shapes import Cells
 
 EPOCHS = 200
@@ -33,34 +35,43 @@ class SCVI:
         self, reference: Cells, *queries: Cells, batch_key: str | None, seed: int
     ) -> tuple[np.ndarray, ...]:
         """Return (cells, 10) for the reference and for each query."""
-        try:
-            import scvi
-        except ImportError as error:
-            raise MissingError(
-                "The method 'scvi' needs scvi-tools, which is not installed.",
-                fix="pip install 'pancyte[scvi]'",
-            ) from error
-        from anndata import AnnData
         from scipy.sparse import vstack
 
         parts = (reference, *queries)
         counts = vstack(raw_counts(*parts), format="csr")
-        batches = _batches(parts, batch_key)
-        names = pd.Index(np.arange(counts.shape[0]).astype(str))
-        adata = AnnData(counts, obs=pd.DataFrame({"batch": batches}, index=names))
-        scvi.settings.seed = seed
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
-            model = scvi.model.SCVI(adata)
-            epochs = min(EPOCHS, round(20_000 / len(adata) * 400))
-            model.train(
-                max_epochs=epochs, accelerator="cpu", enable_progress_bar=False, logger=False
-            )
-            vectors = model.get_latent_representation()
+        vectors = trained(counts, _batches(parts, batch_key), seed=seed).get_latent_representation()
         bounds = np.cumsum([len(cells) for cells in parts])[:-1]
         return tuple(np.split(vectors, bounds))
+
+
+def trained(counts: csr_matrix, batches: np.ndarray, *, seed: int) -> Any:
+    """Train scVI on counts, (cells, genes), of given batches, (cells,); its own model class.
+
+    Raises
+    ------
+    MissingError
+        If scvi-tools is not installed.
+    """
+    try:
+        import scvi
+    except ImportError as error:
+        raise MissingError(
+            "The method 'scvi' needs scvi-tools, which is not installed.",
+            fix="pip install 'pancyte[scvi]'",
+        ) from error
+    from anndata import AnnData
+
+    names = pd.Index(np.arange(counts.shape[0]).astype(str))
+    adata = AnnData(counts, obs=pd.DataFrame({"batch": batches}, index=names))
+    scvi.settings.seed = seed
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
+        model = scvi.model.SCVI(adata)
+        epochs = min(EPOCHS, round(20_000 / len(adata) * 400))
+        model.train(max_epochs=epochs, accelerator="cpu", enable_progress_bar=False, logger=False)
+    return model
 
 
 def _batches(parts: tuple[Cells, ...], batch_key: str | None) -> np.ndarray:

@@ -1,7 +1,9 @@
-"""Tools: represent and annotate cells; results go into the AnnData, with how they were made."""
+"""Tools: represent, annotate and denoise cells, find rare ones; results go into the AnnData, with how they were made."""
 
 from pancyte.tl.annotation import annotate, require_labels
+from pancyte.tl.denoising import denoise
 from pancyte.tl.embedding import embed
 from pancyte.tl.provenance import history
+from pancyte.tl.rare import rare
 
-__all__ = ["annotate", "embed", "history", "require_labels"]
+__all__ = ["annotate", "denoise", "embed", "history", "rare", "require_labels"]
