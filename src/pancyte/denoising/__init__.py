@@ -1,1 +1,1 @@
-"""What a cell would show if it were sequenced without limit, and whether a guess at it is any good."""
+"""What a cell would show if it were sequenced without limit, and how good such a guess is."""
