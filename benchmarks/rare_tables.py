@@ -20,11 +20,11 @@ def page(work: Path, lines: list[str], cells: int) -> str:
     seconds = {m: np.mean([r["seconds"] for r in rows if r["method"] == m]) for m in methods}
     head = [
         "# Rare populations\n",
-        f"A real type is made rare among about {cells:,} real cells of others (at least three of its "
-        "cells); no method is told how many there are, or whether there are any. **Blind** scores "
-        "are of the cells a method names: all of them together, and the best single group among "
-        "them. **Oracle** scores (area under precision and recall) are of its ranking of cells, and "
-        "need the truth to choose a threshold.\n",
+        f"A real type is made rare among about {cells:,} real cells of others (at least three of "
+        "its cells); no method is told how many there are, or whether there are any. **Blind** "
+        "scores are of the cells a method names: all of them together, and the best single group "
+        "among them. **Oracle** scores (area under precision and recall) are of its ranking of "
+        "cells, and need the truth to choose a threshold.\n",
         "The labels are not the whole truth: cells called that are not of the spiked type are "
         "counted as wrong, though many are real groups that the labels lack (red cells, "
         "interferon responders, stressed cells).\n",

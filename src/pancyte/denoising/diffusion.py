@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 
-from pancyte.denoising.shares import floored, observed
+from pancyte.denoising.shares import floored, observed, varies
 from pancyte.metrics.neighbours import canonical_order
 from pancyte.tasks.expression import log_normalised
 
@@ -45,7 +45,9 @@ class Diffusion:
         depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         X = log_normalised(counts, depth)
         rank = max(1, min(COMPONENTS, min(X.shape) - 1))
-        Z = PCA(rank, svd_solver="arpack", random_state=seed).fit_transform(X)
+        Z = np.zeros((len(depth), 1))
+        if varies(X):
+            Z = PCA(rank, svd_solver="arpack", random_state=seed).fit_transform(X)
         order = canonical_order(Z)
         k = min(NEIGHBOURS, len(Z) - 1)
         away, near = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(Z[order]).kneighbors()

@@ -75,10 +75,14 @@ class ModelHead:
         with torch.inference_mode(), reproducible(network.device):
             for rows in torch.arange(len(tokens)).split(CELLS):
                 hidden = network(tokens.select(rows).to(network.device))
-                said = (
+                answers = (
                     head.usual(hidden.table)[:, 0] + hidden.mean() @ head.question(hidden.table).T
                 )
-                parts.append(said.double().cpu().numpy())
-        said = np.vstack(parts)
+                parts.append(answers.double().cpu().numpy())
+        answers = np.vstack(parts)
         # values are logarithms of normalised counts plus 1; likelihoods have logarithms of means
-        return np.expm1(said) if head.config.likelihood == "mse" else np.exp(np.clip(said, -50, 50))
+        return (
+            np.expm1(answers)
+            if head.config.likelihood == "mse"
+            else np.exp(np.clip(answers, -50, 50))
+        )

@@ -26,6 +26,12 @@ def average(counts: csr_matrix) -> np.ndarray:
     return reads / reads.sum()
 
 
+def varies(levels: csr_matrix) -> bool:
+    """Whether cells differ at all, (cells, genes); if not, there are no components."""
+    first = levels[0]
+    return any((levels[row] != first).nnz for row in range(1, levels.shape[0]))
+
+
 def floored(shares: np.ndarray, counts: csr_matrix) -> np.ndarray:
     """Mix a little of the average cell into every cell's shares."""
     return (1 - FLOOR) * shares + FLOOR * average(counts)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pancyte.denoising.shares import average, floored, observed, shares_of
+from pancyte.denoising.shares import average, floored, observed, shares_of, varies
 from pancyte.tasks.expression import log_normalised
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class PCAReconstruction:
         counts = cells.counts
         depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         X = log_normalised(counts, depth)
+        if not varies(X):
+            return floored(observed(counts), counts)
         rank = max(1, min(self.rank, min(X.shape) - 1))
         fitted = PCA(rank, svd_solver="arpack", random_state=seed)
         rebuilt = fitted.inverse_transform(fitted.fit_transform(X))

@@ -76,6 +76,8 @@ def _with_components(adata: AnnData) -> AnnData:
 
 def _certainty(ax: Axes, table: pd.DataFrame, named: pd.Series) -> None:
     """Every group that stood out: its size and its q-value; those called in their colour."""
+    from matplotlib.ticker import NullFormatter
+
     colours = colours_of(map(str, as_categories(named).categories))
     q = -np.log10(np.maximum(table["q_value"].to_numpy(dtype=float), 1e-300))
     fill = [colours.get(str(name)) or GREY for name in table.index]
@@ -86,6 +88,7 @@ def _certainty(ax: Axes, table: pd.DataFrame, named: pd.Series) -> None:
             c=np.array(fill)[rows] if rows.any() else None, linewidths=0,
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="cells", ylabel="1 − log10(q)")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_title("all groups that stood out; × may be doublets")
     ax.spines[["top", "right"]].set_visible(False)
 

@@ -45,9 +45,8 @@ class LeidenSmallest:
         (Z,) = components(cells, seed=seed)
         clusters = leiden(Z)
         sizes = np.bincount(clusters)
-        return RareCells(
-            -sizes[clusters] / len(cells), (np.flatnonzero(clusters == sizes.argmin()),)
-        )
+        smallest = np.flatnonzero(clusters == sizes.argmin())
+        return RareCells(-sizes[clusters] / len(cells), (smallest,))
 
 
 class Isolation:

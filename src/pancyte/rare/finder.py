@@ -1,4 +1,4 @@
-"""Find rare groups: search and test in several dealings of the reads, and agree on what is there."""
+"""Find rare groups: search and test in several dealings of the reads, and see which agree."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Found:
     scores
         The larger, the rarer; (cells,). Cells that no group claims have less than 1.
     members
-        Place of each cell's group among `groups`, -1 for none; only groups that are called; (cells,).
+        Place of each cell's group among `groups`, -1 for none or none that is called; (cells,).
     p_values
         Of each cell to be like the cells outside its group, 1 without a group; (cells,).
     null

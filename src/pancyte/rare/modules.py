@@ -52,7 +52,7 @@ def module_groups(ground: Ground, *, fewest: int, most: int) -> list[np.ndarray]
 def _groups(
     ground: Ground, genes: np.ndarray, joins: np.ndarray, *, fewest: int, most: int
 ) -> list[np.ndarray]:
-    reads = [column for column in ground.counts[:, genes].T.astype(np.float32)]
+    reads = list(ground.counts[:, genes].T.astype(np.float32))
     kinds = [(column > 0).astype(np.int16) for column in reads]
     found: dict[bytes, tuple[float, np.ndarray]] = {}
     for left, right, distance, size in joins:

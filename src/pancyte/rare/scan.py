@@ -33,7 +33,7 @@ def scan(ground: Ground, *, fewest: int, most: int, keep: int) -> list[Candidate
 
 
 def apart(found: list[Candidate], keep: int) -> list[Candidate]:
-    """Keep the strongest for their size, and of two that share half of the smaller one the first."""
+    """Keep the strongest for their size; of two that share half of the smaller one, the first."""
     chosen: list[Candidate] = []
     for one in sorted(found, key=lambda one: -one.strength / np.sqrt(len(one.cells))):
         if len(chosen) < keep and all(overlap(one.cells, other.cells) < SAME for other in chosen):

@@ -1,4 +1,4 @@
-"""Binomial thinning: the same cells as two independent experiments, each with a part of the reads."""
+"""Binomial thinning: the same cells as two independent experiments, each with some of the reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools: represent, annotate and denoise cells, find rare ones; results go into the AnnData, with how they were made."""
+"""Tools: embed, annotate, rare, denoise; results go into the AnnData, with how they were made."""
 
 from pancyte.tl.annotation import annotate, require_labels
 from pancyte.tl.denoising import denoise
