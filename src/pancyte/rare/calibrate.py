@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-WINDOW = 53
-"""Cells of like depth among which a gene's counts are shuffled; a prime, see `shuffled`."""
+WINDOW = 50
+"""Cells of like depth among which a gene's counts are shuffled."""
+PERMUTATIONS = 256
+"""Ways to shuffle a window; with a turn by up to 50 places, hardly two genes are shuffled alike."""
 
 
 def shuffled(counts: csr_matrix, blocks: np.ndarray, rng: np.random.Generator) -> csr_matrix:
@@ -32,21 +34,20 @@ def shuffled(counts: csr_matrix, blocks: np.ndarray, rng: np.random.Generator) -
     depth = np.asarray(counts.sum(axis=1)).ravel()
     order = np.lexsort((depth, blocks))
     window, place, width = _windows(blocks[order])
+    first = np.concatenate([[0], np.cumsum(width)[:-1]])
+    # rows of `to`: permutations within every window, of which each gene takes one in each window
+    to = np.empty((PERMUTATIONS, len(order)), dtype=np.int64)
+    for start, size in zip(first, width, strict=True):
+        each = np.tile(np.arange(start, start + size), (PERMUTATIONS, 1))
+        to[:, start : start + size] = rng.permuted(each, axis=1)
     where = np.empty(len(order), dtype=int)
     where[order] = np.arange(len(order))
     entries = counts.tocoo()
     at = where[entries.row]
-    windows = int(window.max()) + 1
-    # x → a·x + b modulo a prime is a permutation; each gene draws its own in each window
-    key = window[at] * counts.shape[1] + entries.col
-    keys, inverse = np.unique(key, return_inverse=True)
-    size = width[keys // counts.shape[1]]
-    a = np.where(size == WINDOW, rng.integers(1, WINDOW, len(keys)), 1)
-    b = rng.integers(0, 1 << 30, len(keys))
-    to = (a[inverse] * place[at] + b[inverse]) % size[inverse]
-    first = np.zeros(windows, dtype=int)
-    first[1:] = np.cumsum(width)[:-1]
-    rows = order[first[window[at]] + to]
+    chosen = rng.integers(0, PERMUTATIONS, (counts.shape[1], len(width)))
+    turn = rng.integers(0, WINDOW, counts.shape[1])
+    turned = first[window[at]] + (place[at] + turn[entries.col]) % width[window[at]]
+    rows = order[to[chosen[entries.col, window[at]], turned]]
     return csr_matrix((entries.data, (rows, entries.col)), counts.shape)
 
 
@@ -78,8 +79,9 @@ def calibrated(strengths: np.ndarray, null: np.ndarray) -> np.ndarray:
     """
     if len(null) < 2:
         return np.minimum(1.0, 10.0 ** -np.maximum(strengths, 0))
-    middle = np.median(null)
-    excess = (null[null >= middle] - middle).mean()
+    # half of all p-values are above a half by theory
+    middle = max(float(np.median(null)), float(np.log10(2)))
+    excess = np.maximum(null - middle, 0).sum() / max(1, (null >= middle).sum())
     scale = max(1.0, excess * np.log(10))
     tail = 0.5 * 10 ** (-(strengths - middle) / scale)
     return np.clip(np.where(strengths > middle, tail, 1.0), 1e-300, 1.0)

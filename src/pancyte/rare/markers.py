@@ -9,7 +9,7 @@ from scipy.stats import nbinom
 
 from pancyte.rare.ground import Ground
 
-FOLD = 2.0
+FOLD = 1.5
 """Markers of a group are above this many times the level of every other group."""
 PANEL, FEWEST = 20, 4
 LEAST_DISPERSION = 0.1
@@ -121,7 +121,7 @@ def log_p(ground: Ground, cells: np.ndarray, panel: np.ndarray, labels: np.ndarr
 
     The largest over the rivals, which makes it a p-value for *some rival has at least half of the
     group's level* (Berger 1982, Technometrics 24:295). Reads are negative binomial, as
-    overdispersed as between the cells of the rival. The cell with the highest share of marker reads
+    overdispersed as between the cells of the rival and, as far as those do not tell, of all. The cell with the highest share of marker reads
     and the marker with most of them are left out, so that no single cell and no single gene makes
     a group.
     """
@@ -137,7 +137,10 @@ def log_p(ground: Ground, cells: np.ndarray, panel: np.ndarray, labels: np.ndarr
     )
     mean = depth * rate[groups]
     beyond = np.bincount(groups, (seen - mean) ** 2 - mean, rivals)
-    phi = np.maximum(LEAST_DISPERSION, beyond / np.bincount(groups, mean**2, rivals))
+    squares = np.bincount(groups, mean**2, rivals)
+    # a rival with a read or two says little of how they vary; all rivals together say the rest
+    phi = (beyond + beyond.sum() / squares.sum()) / (squares + 1)
+    phi = np.maximum(LEAST_DISPERSION, phi)
     usual = FOLD * ground.depth[own].sum() * rate
     size = ground.depth[own].sum() ** 2 / (phi * (ground.depth[own] ** 2).sum())
     tails = nbinom.logsf(reads[own].sum() - 1, size, size / (size + usual))

@@ -24,8 +24,8 @@ class GiniLike:
 
     The Gini index of each gene, corrected for how strongly it is expressed at most; the genes
     that stand out; Jaccard distances of cells by whether they express those; DBSCAN. After Jiang et
-    al. 2016, GiniClust, Genome Biol. 17:144, with a cubic in place of a local regression and
-    at most 300 genes.
+    al. 2016, GiniClust, Genome Biol. 17:144, with a cubic in place of a local regression, fitted
+    again without its outliers, and at most 300 genes.
     """
 
     name = "gini-like"
@@ -62,8 +62,12 @@ class GiniLike:
             weighted = 2 * (ranks * values).sum() / (counts.shape[0] * values.sum())
             gini[place] = weighted - (counts.shape[0] + 1) / counts.shape[0]
             highest[place] = np.log2(values[-1] + 1)
-        left = gini - np.polyval(np.polyfit(highest, gini, 3), highest)
-        p = norm.sf(left / max(left.std(), 1e-12))
+        usual = np.ones(len(seen), dtype=bool)
+        for _ in range(2):
+            curve = np.polyfit(highest[usual], gini[usual], min(3, max(0, usual.sum() - 1)))
+            left = gini - np.polyval(curve, highest)
+            usual = left <= np.quantile(left[left >= 0], 0.75)
+        p = norm.sf(left / max(left[usual].std(), 1e-12))
         order = np.argsort(p, kind="stable")[: self.genes]
         return seen[order[p[order] < self.p_value]]
 
@@ -99,7 +103,7 @@ class FireLike:
 class CadLike:
     """Clusters split by their own variable genes, kept if an isolation forest agrees.
 
-    Leiden clusters are clustered again on the genes that vary in each; a small cluster's own genes
+    Leiden clusters that are not rare are clustered again on the genes that vary in each; a small cluster's own genes
     then train an isolation forest on all cells, and it is called if at least .7 of as many
     most anomalous cells are its own. After Xu et al. 2024, scCAD, Nat. Commun. 15:7561, with
     differences of mean log expression in place of random forests.
@@ -135,7 +139,7 @@ class CadLike:
             split = clusters.copy()
             for name in np.unique(clusters):
                 rows = np.flatnonzero(clusters == name)
-                if len(rows) > max(2 * self.least, 0.01 * len(clusters)):
+                if len(rows) > RARE * len(clusters):
                     Z, _ = components(counts[rows], genes=1000, rank=20, seed=seed)
                     split[rows] = split.max() + 1 + leiden(Z)
             clusters = split
