@@ -22,6 +22,8 @@ from pancyte.corpus.cells import column, to_cells
 from pancyte.denoising.withheld import deviance, log_likelihood
 from pancyte.metrics.clustering import ari, nmi
 from pancyte.metrics.neighbours import leiden
+from pancyte.pl.colours import PALETTE
+from pancyte.pl.sheet import panels, save_as
 from pancyte.shapes import Cells
 from pancyte.tasks.expression import log_normalised, variable
 from pancyte.tasks.thinning import thin
@@ -48,7 +50,9 @@ def main() -> None:
             for kept in KEPT:
                 ask(dataset, cells, kept, seed, given.work)
     lines = stamp("python benchmarks/denoising.py", "scikit-learn", "scanpy")
-    (RESULTS / "denoising.md").write_text(page(given.work, lines), encoding="utf-8")
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in given.work.glob("*.json")]
+    (RESULTS / "denoising.md").write_text(page(rows, lines), encoding="utf-8")
+    draw(rows)
 
 
 def some(dataset: str, seed: int) -> Cells:
@@ -113,8 +117,7 @@ def clustering(shares: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, f
     return {"ari": ari(Z, labels, clusters=clusters), "nmi": nmi(Z, labels, clusters=clusters)}
 
 
-def page(work: Path, lines: list[str]) -> str:
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*.json"))]
+def page(rows: list[dict], lines: list[str]) -> str:
     seeds = sorted({row["seed"] for row in rows})
     head = [
         "# Denoising\n",
@@ -136,6 +139,22 @@ def page(work: Path, lines: list[str]) -> str:
         "seconds": "CPU-seconds",
     }
     return "\n".join([*head, *(table(rows, key, title) for key, title in titles.items())])
+
+
+def draw(rows: list[dict]) -> None:
+    """Deviance of withheld reads by method and share of reads kept, one panel for each data set."""
+    axes = panels(len(DATASETS), width=3.4, height=3.0)
+    for ax, dataset in zip(axes, DATASETS, strict=True):
+        for colour, method in zip(PALETTE, METHODS, strict=False):
+            own = [r for r in rows if r["dataset"] == dataset and r["method"] == method]
+            if own:
+                means = [np.mean([r["deviance"] for r in own if r["kept"] == k]) for k in KEPT]
+                ax.plot([100 * k for k in KEPT], means, "o-", color=colour, label=method)
+        ax.set(title=dataset, xlabel="reads kept, %", ylim=(0, None))
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("deviance per withheld read")
+    axes[-1].legend(frameon=False, fontsize=7)
+    save_as(axes[0], RESULTS / "denoising.png")
 
 
 def table(rows: list[dict], key: str, title: str) -> str:

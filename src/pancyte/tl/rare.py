@@ -89,7 +89,7 @@ def rare(
     used = None if model is None else loaded(model)
     cells = to_cells(adata)
     chosen = limits or Limits()
-    views = {} if used is None else {used.name: _by_model(used, cells)}
+    views = {} if used is None else {used.name: by_model(used, cells)}
     if use_rep is not None:
         views[use_rep] = _as_given(adata, use_rep)
     found = find_rare(cells, limits=chosen, views=views, seed=seed)
@@ -110,7 +110,8 @@ def rare(
     return adata if copy else None
 
 
-def _by_model(model: Model, cells: Cells) -> Any:
+def by_model(model: Model, cells: Cells) -> Any:
+    """Return a function of counts that embeds these cells as if they had those."""
     from pancyte.rare.finder import measured
 
     genes = measured(cells)
