@@ -1,9 +1,9 @@
 """Does a model that was pre-trained without a type help to find it?
 
-Usage: ``python benchmarks/rare_models.py [--seeds 5] [--searches 1] [--work DIR]``. Two small models are
-pre-trained alike on blood cells, one without B and plasma cells. B cells, 1 % of Kang's cells, are then
-looked up from one of them by the nearest vectors, and looked for by `pan.tl.rare` with each embedding
-as one more view (``--searches`` seeds, as a search takes longer).
+Usage: ``python benchmarks/rare_models.py [--seeds 5] [--searches 1] [--work DIR]``. Two small
+models are pre-trained alike on blood cells, one without B and plasma cells. B cells, 1 % of Kang's
+cells, are then looked up from one of them by the nearest vectors, and looked for by `pan.tl.rare`
+with each embedding as one more view (``--searches`` seeds, as a search takes longer).
 """
 
 import argparse
@@ -11,11 +11,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import rare as trials
 from sklearn.metrics import average_precision_score
 from stamp import RESULTS, stamp
 
 import pancyte as pan
+import rare as trials
 from pancyte.models.model import Model
 from pancyte.rare.finder import find_rare
 from pancyte.tasks.baselines import components
@@ -48,7 +48,9 @@ def main() -> None:
         "pre-trained without B cells": trained(given.work, "without-b", {"without": WITHOUT}),
         "pancyte-mini (has seen B cells)": pan.load("pancyte-mini"),
     }
-    models["untrained, prior without B cells"] = models["pre-trained without B cells"].reinitialised(0)
+    models["untrained, prior without B cells"] = models[
+        "pre-trained without B cells"
+    ].reinitialised(0)
     looked, found = lookups(models, given.seeds), searches(models, given.searches)
     text = page(looked, found, stamp("python benchmarks/rare_models.py", "torch"))
     (RESULTS / "rare-models.md").write_text(text, encoding="utf-8")
@@ -99,8 +101,8 @@ def searches(models: dict[str, Model], seeds: int) -> dict[str, list[float]]:
 def page(looked: dict[str, list[float]], found: dict[str, list[float]], lines: list[str]) -> str:
     head = [
         "# Rare cells and pre-training\n",
-        "Two small models were pre-trained alike on 1,336 blood cells (Hao et al. 2021), one without "
-        "the B and plasma cells. B cells are then 1 % of 1,500 T cells and monocytes of another "
+        "Two small models were pre-trained alike on 1,336 blood cells (Hao et al. 2021), one "
+        "without the B and plasma cells. B cells are then 1 % of 1,500 T cells and monocytes of another "
         "study (Kang et al. 2018), which no model has seen.\n",
         *lines,
         "- means over seeds, with the range\n",

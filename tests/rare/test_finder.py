@@ -52,9 +52,10 @@ def test_doublets_of_two_types_are_not_called():
     cells, _ = drawn(0, seed=3)
     rng = np.random.default_rng(0)
     counts = cells.counts
-    kinds = np.asarray(counts[:, :20].sum(axis=1)).ravel() > np.asarray(
-        counts[:, 20:40].sum(axis=1)
-    ).ravel()
+    kinds = (
+        np.asarray(counts[:, :20].sum(axis=1)).ravel()
+        > np.asarray(counts[:, 20:40].sum(axis=1)).ravel()
+    )
     first, second = (rng.choice(np.flatnonzero(kinds == k), 9) for k in (True, False))
     both = made(vstack([counts, csr_matrix(counts[first] + counts[second])]).toarray())
     found = find_rare(both, seed=0)
@@ -63,7 +64,7 @@ def test_doublets_of_two_types_are_not_called():
 
 def test_another_view_is_looked_in_and_named(planted):
     """The group is planted in the embedding alone's favour: expression would see it as well."""
-    cells, truth = planted
+    cells, _ = planted
     asked = []
 
     def embed(counts):
@@ -112,7 +113,5 @@ def test_every_baseline_scores_all_cells_and_names_some(planted, name):
 def test_baselines_with_groups_find_a_clear_one(name):
     cells, truth = drawn(20, common=140, seed=1)
     answer = registry.get("methods", name)().find_rare(cells, seed=0)
-    best = max(
-        2 * truth[group].sum() / (len(group) + truth.sum()) for group in answer.groups
-    )
+    best = max(2 * truth[group].sum() / (len(group) + truth.sum()) for group in answer.groups)
     assert best > 0.7

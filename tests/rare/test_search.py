@@ -80,7 +80,9 @@ def test_rates_of_others_are_those_counted_by_hand(ground):
     for rival in range(len(found)):
         rows = np.flatnonzero(labels == rival)
         reads = ground.counts[rows].sum(axis=0) + ground.prior * one
-        np.testing.assert_allclose(found[rival], reads / (ground.depth[rows].sum() + one), rtol=1e-5)
+        np.testing.assert_allclose(
+            found[rival], reads / (ground.depth[rows].sum() + one), rtol=1e-5
+        )
 
 
 def test_the_quick_scan_agrees_with_taking_cells_out(ground):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class ModelHead:
         from pancyte.models.model import device
 
         network = self.model.backbone.to(device()).eval()
-        head = self.model.objective.to(network.device).eval()
+        head: Any = self.model.objective.to(network.device).eval()
         tokens = self.model.tokenizer(cells)
         parts = []
         with torch.inference_mode(), reproducible(network.device):

@@ -60,7 +60,7 @@ def refined(ground: Ground, cells: np.ndarray, *, fewest: int, most: int) -> Can
 
 
 def panel_of(ground: Ground, cells: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Choose the genes that are furthest above twice their level in any rival.
+    """Choose the genes that are furthest above 1.5 times their level in any rival.
 
     At least a fifth of the cells, and two, must have a read of the gene.
 
@@ -117,13 +117,13 @@ def evidence(
 
 
 def log_p(ground: Ground, cells: np.ndarray, panel: np.ndarray, labels: np.ndarray) -> float:
-    """log10 of the chance of so many reads of the markers, at twice the level of any rival.
+    """log10 of the chance of so many reads of the markers at 1.5 times the level of any rival.
 
-    The largest over the rivals, which makes it a p-value for *some rival has at least half of the
-    group's level* (Berger 1982, Technometrics 24:295). Reads are negative binomial, as
-    overdispersed as between the cells of the rival and, as far as those do not tell, of all. The cell with the highest share of marker reads
-    and the marker with most of them are left out, so that no single cell and no single gene makes
-    a group.
+    The largest over the rivals, which makes it a p-value for *some rival has at least two thirds of
+    the group's level* (Berger 1982, Technometrics 24:295). Reads are negative binomial, as
+    overdispersed as between the cells of the rival and, as far as those do not tell, of all. The
+    cell with the highest share of marker reads and the marker with most of them are left out, so
+    that no single cell and no single gene makes a group.
     """
     marked = ground.counts[:, panel]
     loudest = np.argmax(marked[cells].sum(axis=0))

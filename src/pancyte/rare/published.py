@@ -103,10 +103,10 @@ class FireLike:
 class CadLike:
     """Clusters split by their own variable genes, kept if an isolation forest agrees.
 
-    Leiden clusters that are not rare are clustered again on the genes that vary in each; a small cluster's own genes
-    then train an isolation forest on all cells, and it is called if at least .7 of as many
-    most anomalous cells are its own. After Xu et al. 2024, scCAD, Nat. Commun. 15:7561, with
-    differences of mean log expression in place of random forests.
+    Leiden clusters that are not rare are clustered again on the genes that vary in each; a small
+    cluster's own genes then train an isolation forest on all cells, and it is called if at least
+    .7 of as many most anomalous cells are its own. After Xu et al. 2024, scCAD, Nat. Commun.
+    15:7561, with differences of mean log expression in place of random forests.
     """
 
     name = "cad-like"

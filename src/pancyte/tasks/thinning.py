@@ -40,14 +40,11 @@ def thin(
         raise UsageError(f"The share of reads is {share}.", fix="Give one between 0 and 1.")
     whole = np.rint(counts.data).astype(np.int64)
     kept = rng.binomial(whole, share)
-    return tuple(
-        _without_zeros(csr_matrix((part.astype(np.float32), counts.indices, counts.indptr),
-                                  counts.shape))
-        for part in (kept, whole - kept)
-    )  # type: ignore[return-value]  # fmt: skip
+    return _with_data(counts, kept), _with_data(counts, whole - kept)
 
 
-def _without_zeros(counts: csr_matrix) -> csr_matrix:
-    counts = counts.copy()
-    counts.eliminate_zeros()
-    return counts
+def _with_data(counts: csr_matrix, reads: np.ndarray) -> csr_matrix:
+    places = counts.indices.copy(), counts.indptr.copy()
+    part = csr_matrix((reads.astype(np.float32), *places), counts.shape)
+    part.eliminate_zeros()
+    return part
