@@ -102,8 +102,8 @@ def page(looked: dict[str, list[float]], found: dict[str, list[float]], lines: l
     head = [
         "# Rare cells and pre-training\n",
         "Two small models were pre-trained alike on 1,336 blood cells (Hao et al. 2021), one "
-        "without the B and plasma cells. B cells are then 1 % of 1,500 T cells and monocytes of another "
-        "study (Kang et al. 2018), which no model has seen.\n",
+        "without the B and plasma cells. B cells are then 1 % of 1,500 T cells and monocytes of "
+        "another study (Kang et al. 2018), which no model has seen.\n",
         *lines,
         "- means over seeds, with the range\n",
         "| embedding | a B cell finds the others (area under precision and recall) "
