@@ -6,6 +6,7 @@ writes a file with ``save="figure.pdf"``. Colours stay apart under colour-vision
 
 from pancyte.pl.cells import annotation, embedding
 from pancyte.pl.scores import benchmark, confusion, training
+from pancyte.pl.stress import severities, stress
 from pancyte.pl.trust import confidence, confusion_sets, coverage, reliability
 
 __all__ = [
@@ -17,5 +18,7 @@ __all__ = [
     "coverage",
     "embedding",
     "reliability",
+    "severities",
+    "stress",
     "training",
 ]

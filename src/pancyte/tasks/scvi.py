@@ -16,7 +16,7 @@ from pancyte.tasks.expression import raw_counts
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
 
-EPOCHS = 200
+EPOCHS, MINIBATCH = 200, 128
 
 
 class SCVI:
@@ -25,9 +25,17 @@ class SCVI:
     Nat. Methods 15:1053. Transductive: it is trained on reference and query together, without
     labels, on the counts of the reference's 2,000 highly variable genes, with the library's own
     settings, but at most 200 epochs. Needs the extra ``scvi``.
+
+    Parameters
+    ----------
+    minibatches
+        Train on about so many at most, of 128 cells each; no limit by default.
     """
 
     name = "scvi"
+
+    def __init__(self, minibatches: int | None = None) -> None:
+        self.minibatches = minibatches
 
     def embed(
         self, reference: Cells, *queries: Cells, batch_key: str | None, seed: int
@@ -55,6 +63,8 @@ class SCVI:
             scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
             model = scvi.model.SCVI(adata)
             epochs = min(EPOCHS, round(20_000 / len(adata) * 400))
+            if self.minibatches is not None:
+                epochs = max(1, min(epochs, self.minibatches * MINIBATCH // len(adata)))
             model.train(
                 max_epochs=epochs, accelerator="cpu", enable_progress_bar=False, logger=False
             )
