@@ -25,7 +25,7 @@ import pancyte as pan
 from pancyte.benchmark.results import Results
 from pancyte.training.run import Run
 
-SEEDS, STEPS, EVERY = 3, 160, 20
+SEEDS, STEPS, EVERY = 1, 160, 20
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "masked value": {"name": "masked_value"},
     "masked value, no prior": {"name": "masked_value"},
@@ -47,6 +47,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "masked value + contrastive": {"name": "combined"},
 }
 TOKENIZERS = {
+    "expressed": "rank",
     "masked_gene": "rank",
     "next_gene": "rank",
     "masked_class": "log2",
@@ -133,7 +134,7 @@ def drawn(table: pd.DataFrame, path: Path) -> None:
     across = 4
     down = -(-len(panels) // across)
     figure, axes = plt.subplots(
-        down, across, figsize=(11, 2.3 * down), constrained_layout=True, squeeze=False
+        down, across, figsize=(11, 2.4 * down), constrained_layout=True, squeeze=False
     )
     for axis in axes.flat[len(panels) :]:
         axis.remove()
@@ -145,7 +146,7 @@ def drawn(table: pd.DataFrame, path: Path) -> None:
             if part[other].notna().any():
                 label = other.replace("_", " ")
                 axis.axhline(part[other].mean(), color=colour, ls="--", lw=1, label=label)
-        axis.set_title(f"{name}: {term.replace('_', ' ')}", fontsize=8)
+        axis.set_title(f"{name}\n{term.replace('_', ' ')}", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.legend(fontsize=6, frameon=False)
     figure.supxlabel("step", fontsize=8)
@@ -168,7 +169,8 @@ def page(table: pd.DataFrame, search: Path, mini: Path) -> str:
         "|---|---|---:|" + "---:|" * len(others) + "---|",
     ]
     for (name, term), part in last.groupby(["objective", "term"], sort=False):
-        own, spread = part["loss"].mean(), part["loss"].std()
+        own = part["loss"].mean()
+        spread = f" ± {part['loss'].std():.3f}" if len(part) > 1 else ""
         beside = {other: part[other].mean() for other in others if part[other].notna().any()}
         best = min(beside, key=lambda other: beside[other], default=None)
         verdict = "no predictor" if best is None else best.replace("_", " ")
@@ -176,7 +178,7 @@ def page(table: pd.DataFrame, search: Path, mini: Path) -> str:
             verdict = "**the network**"
         shown = [f"{beside[o]:.3f}" if o in beside else "" for o in others]
         lines.append(
-            f"| {name} | {term.replace('_', ' ')} | {own:.3f} ± {spread:.3f} | "
+            f"| {name} | {term.replace('_', ' ')} | {own:.3f}{spread} | "
             f"{' | '.join(shown)} | {verdict} |"
         )
     lines += ["", "![Losses](pretraining.png)\n", ABLATION, *designs(search), "", MINI]
@@ -198,8 +200,8 @@ designs tried for `pancyte-mini`; and what the shipped model makes of datasets i
 TEXT = f"""- training cells: Kang et al. (blood), Liao et al. (lung lavage), Delorey et al. (lung),
   a CellTypist sample; held out: Baron et al. (pancreas) and Hao et al. (blood), 300 cells
 - 2 layers of 64, gene vectors that start from the training cells' co-expression where nothing else
-  is said, 2,500 variable genes, 256 tokens a cell at most, {STEPS} steps of 2,048 tokens;
-  mean ± standard deviation of {SEEDS} seeds
+  is said, 2,500 variable genes, 256 tokens a cell at most, {STEPS} steps of 2,048 tokens,
+  which is short; seeds: {SEEDS}
 
 "trivial" is the objective's own least predictor (gene mean, unigram by rank, the majority …),
 "by" names stronger ones where there are some: the gene's mean at the cell's depth, the thinned
