@@ -1,6 +1,6 @@
 """Compare the rank and bins tokenizers with the published per-cell numpy algorithms on one core.
 
-Usage: ``python benchmarks/tokenising.py``. Writes ``docs/results/tokenising.md``. Outputs are
+Usage: ``python benchmarks/tokenising.py [--cells 20480] [--rounds 7]``. Writes ``docs/results/tokenising.md``. Outputs are
 compared first; then both sides take turns, and CPU seconds are counted.
 """
 
@@ -9,6 +9,7 @@ import os
 # One core for everybody, which numpy and numba read when they are imported
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
+import argparse
 import datetime
 import platform
 import time
@@ -32,14 +33,18 @@ from pancyte.tokenizers.rank import RankTokenizer
 from pancyte.tokenizers.tokenizer import TokenizerConfig
 from pancyte.tokenizers.vocabulary import Vocabulary
 
-SEED, CELLS, MINIBATCH, ROUNDS = 0, 20_480, 256, 7
+SEED, MINIBATCH = 0, 256
 DEEP, KEPT, MAX_LENGTH, BINS = 1000, 0.8, 2048, 51
 SETS = ("pancreas-4studies", "kang-pbmc-ifnb")
 Side = Callable[[], Iterator[object]]
 
 
 def main() -> None:
-    cells = corpus()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=20_480)
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    cells = corpus(given.cells)
     fitted = RankTokenizer(TokenizerConfig(max_length=MAX_LENGTH)).fit(cells)
     table = fitted.vocabulary.table
     counts = fitted.vocabulary.align(cells)[0]
@@ -62,13 +67,13 @@ def main() -> None:
         "bins, pancyte": lambda: minibatches(bins, counts),
         **streams(cells, fitted.vocabulary),
     }
-    spent = measured(sides)
+    spent = measured(sides, given.rounds)
     text = report(spent, counts, single)
     (ROOT / "docs" / "results" / "tokenising.md").write_text(text, encoding="utf-8")
     print(text)
 
 
-def corpus() -> Cells:
+def corpus(number: int) -> Cells:
     """Real cells of two tissues, tiled by binomial thinning so that no two are alike."""
     rng = np.random.default_rng(SEED)
     sources = [to_cells(load_dataset(name)) for name in SETS]
@@ -77,13 +82,13 @@ def corpus() -> Cells:
     for source in sources:
         counts = vocabulary.align(source)[0]
         deep = np.flatnonzero(np.diff(counts.indptr) >= DEEP)
-        tiled = counts[rng.choice(deep, CELLS // len(sources))]
+        tiled = counts[rng.choice(deep, number // len(sources))]
         thinned = rng.binomial(tiled.data.astype(np.int64), KEPT).astype(np.float32)
         tiled = csr_matrix((thinned, tiled.indices, tiled.indptr), shape=tiled.shape)
         tiled.eliminate_zeros()
         parts.append(tiled)
-    mixed = vstack(parts, format="csr")[rng.permutation(CELLS)]
-    return Cells(mixed, vocabulary.table, pd.DataFrame(index=pd.RangeIndex(CELLS).astype(str)))
+    mixed = vstack(parts, format="csr")[rng.permutation(number)]
+    return Cells(mixed, vocabulary.table, pd.DataFrame(index=pd.RangeIndex(number).astype(str)))
 
 
 def streams(cells: Cells, vocabulary: Vocabulary) -> dict[str, Side]:
@@ -201,10 +206,10 @@ def check(counts, totals, medians, rank, bins) -> float:
     return float((values == published(np.float32)).mean())
 
 
-def measured(sides: dict[str, Side]) -> pd.DataFrame:
+def measured(sides: dict[str, Side], rounds: int) -> pd.DataFrame:
     """CPU and wall seconds of each side in each round, the sides taking turns."""
     seconds = []
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         for name, run in sides.items():
             wall, spent = time.perf_counter(), time.process_time()
             for _ in run():
@@ -236,10 +241,10 @@ def report(spent: pd.DataFrame, counts: csr_matrix, single: float) -> str:
         spread="–".join(f"{length:,.0f}" for length in np.percentile(lengths, [10, 90])),
         deep=DEEP,
         kept=KEPT,
-        rounds=ROUNDS,
+        rounds=len(cpu),
         minibatch=MINIBATCH,
         ratios="\n".join(
-            ratio(cpu, wall, *side.split(", ", 1))
+            ratio(cpu, wall, len(lengths), *side.split(", ", 1))
             for side in cpu
             if ", pancyte" not in side and "features" not in side
         ),
@@ -251,11 +256,11 @@ def report(spent: pd.DataFrame, counts: csr_matrix, single: float) -> str:
     )
 
 
-def ratio(cpu: pd.DataFrame, wall: pd.DataFrame, kind: str, other: str) -> str:
+def ratio(cpu: pd.DataFrame, wall: pd.DataFrame, cells: int, kind: str, other: str) -> str:
     theirs, ours = f"{kind}, {other}", f"{kind}, pancyte"
     found, clock = cpu[theirs] / cpu[ours], wall[theirs] / wall[ours]
     return (
-        f"| {kind} | {other} | {speed(cpu[theirs], CELLS)} | {speed(cpu[ours], CELLS)} "
+        f"| {kind} | {other} | {speed(cpu[theirs], cells)} | {speed(cpu[ours], cells)} "
         f"| {found.median():.1f}× | {found.min():.1f}–{found.max():.1f} | {clock.median():.1f}× |"
     )
 
