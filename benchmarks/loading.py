@@ -176,7 +176,7 @@ def entropy(labels: np.ndarray) -> float:
 
 def sorted_labels(cells: int) -> np.ndarray:
     """Study, donor and cell type of the demo's cells, as many as needed, sorted."""
-    obs = load_dataset("demo-pancreas").obs[["batch", "donor", "cell_type"]].astype(str)
+    obs = load_dataset("demo-pancreas").obs[["study", "donor", "cell_type"]].astype(str)
     codes = obs.agg(" ".join, axis=1).astype("category").cat.codes.to_numpy()
     return np.sort(np.resize(codes, cells))
 

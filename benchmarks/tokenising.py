@@ -1,7 +1,8 @@
 """Compare the rank and bins tokenizers with the published per-cell numpy algorithms on one core.
 
-Usage: ``python benchmarks/tokenising.py [--cells 20480] [--rounds 7]``. Writes ``docs/results/tokenising.md``. Outputs are
-compared first; then both sides take turns, and CPU seconds are counted.
+Usage: ``python benchmarks/tokenising.py [--cells 20480] [--rounds 7]``. Writes
+``docs/results/tokenising.md``. Outputs are compared first; then both sides take turns, and CPU
+seconds are counted.
 """
 
 import os
