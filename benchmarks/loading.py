@@ -192,7 +192,10 @@ def table(corpus: Corpus, rates: dict[str, list[tuple[float, float]]], seconds: 
         "page cache. The limit copies the store's bytes, in order, 256 cells at a time: no sums,",
         "no list of cells. Every loader, the limit too, makes new arrays for each",
         "minibatch, and each is freed before the next one is made.\n",
-        *stamp("python benchmarks/loading.py", "anndata", "h5py", "scdataset", "numba", "numpy"),
+        *stamp(
+            f"python benchmarks/loading.py --seconds {seconds:g}",
+            *("anndata", "h5py", "scdataset", "numba", "numpy"),
+        ),
         f"- data: {len(part):,} cells × {part.about['features']:,} genes: the demo's cells drawn",
         "  with seed 0 and thinned binomially to 70–100 %,",
         f"  {part.about['nonzeros'] / len(part):,.0f} non-zeros a cell; the store takes {stored}",
