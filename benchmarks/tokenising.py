@@ -278,7 +278,8 @@ is the same, bit for bit: ranks with ties in order of the ids, bins of double-pr
 the same uniform numbers. On values rounded to single precision, as scanpy's pipeline hands them to
 scGPT, {single:.4%} of the bins are the same.
 
-- made by `python benchmarks/tokenising.py --cells {cells} --rounds {rounds}`, {date}, commit {commit}
+- made by `python benchmarks/tokenising.py --cells {cells} --rounds {rounds}`, {date},
+  commit {commit}
 - machine: {machine}; {versions}
 - data: {cells:,} cells of {sets} × {features:,} genes,
   drawn with seed {seed} among those with at least {deep:,} genes and thinned binomially to
