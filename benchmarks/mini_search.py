@@ -177,6 +177,22 @@ def scored(vectors: np.ndarray, cells: Cells, key: str) -> dict[str, float]:
 
 def report(work: Path) -> str:
     """Return the page: every design's mean over seeds on every dataset, best first."""
+    lines = [
+        "# Search for pancyte-mini\n",
+        "Designs by what they make, zero-shot, of validation datasets that they were not trained",
+        "on: `total` (.6 biology + .4 mixing of batches) and macro-F1 of the 15 nearest",
+        "neighbours' vote, each batch labelled after the others. PCA and Harmony are fitted on",
+        "the validation data. Nothing here was trained on, or chosen by, the datasets of",
+        "[pancyte-mini](pancyte-mini.md).\n",
+        *stamp("python benchmarks/mini_search.py", "torch", "numpy"),
+        "- the recipe is `recipes/pancyte-mini.yaml`, each design changes what it says; ± is the "
+        "standard deviation over seeds, where there is more than one\n",
+    ]
+    return "\n".join([*lines, *designs(work), ""])
+
+
+def designs(work: Path) -> list[str]:
+    """Return the table as lines."""
     rows = []
     for path in sorted(work.glob("*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
@@ -193,15 +209,6 @@ def report(work: Path) -> str:
     order = (means["total"] + means["macro_f1"]).sort_values(ascending=False).index
     names = [c for c in means.columns if c not in ("seed", "s", "total", "macro_f1")]
     lines = [
-        "# Search for pancyte-mini\n",
-        "Designs by what they make, zero-shot, of validation datasets that they were not trained",
-        "on: `total` (.6 biology + .4 mixing of batches) and macro-F1 of the 15 nearest",
-        "neighbours' vote, each batch labelled after the others. PCA and Harmony are fitted on",
-        "the validation data. Nothing here was trained on, or chosen by, the datasets of",
-        "[pancyte-mini](pancyte-mini.md).\n",
-        *stamp("python benchmarks/mini_search.py", "torch", "numpy"),
-        "- the recipe is `recipes/pancyte-mini.yaml`, each design changes what it says; ± is the "
-        "standard deviation over seeds, where there is more than one\n",
         "| design | seeds | total | macro-F1 | " + " | ".join(names) + " | s |",
         "|---|---:|---:|---:|" + "---:|" * (len(names) + 1),
     ]
@@ -213,7 +220,7 @@ def report(work: Path) -> str:
             for m in ("total", "macro_f1")
         ]
         lines.append(f"| {name} | {seeds[name]} | {' | '.join([*both, *cells])} | {row['s']:.0f} |")
-    return "\n".join([*lines, ""])
+    return lines
 
 
 def _once(work: Path, name: str, seed: int, make: Any) -> None:

@@ -46,12 +46,13 @@ class PaddedEncoder(nn.Module):
         values = tokens.values.new_zeros(cells, longest)
         ids[real], values[real] = tokens.ids, tokens.values
         offsets = torch.arange(cells + 1, device=lengths.device) * longest
-        embedded, cls = self.embedding(Tokens(ids.view(-1), values.view(-1), offsets, {}))
+        table = self.embedding.feature.weight
+        embedded, cls = self.embedding(Tokens(ids.view(-1), values.view(-1), offsets, {}), table)
         rows = torch.cat([cls.unsqueeze(1), embedded.view(cells, longest, -1)], dim=1)
         padding = torch.cat([real.new_zeros(cells, 1), ~real], dim=1)
         mixed = self.encoder(rows, src_key_padding_mask=padding)
         found, whole = mixed[:, 1:][real], mixed[:, 0]
-        return Hidden(found, whole, tokens.offsets, self.embedding.feature.weight)
+        return Hidden(found, whole, tokens.offsets, table)
 
 
 def _renamed(layer: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Compare the rank and bins tokenizers with the published per-cell numpy algorithms on one core.
 
-Usage: ``python benchmarks/tokenising.py``. Writes ``docs/results/tokenising.md``. Outputs are
-compared first; then both sides take turns, and CPU seconds are counted.
+Usage: ``python benchmarks/tokenising.py [--cells 20480] [--rounds 7]``. Writes
+``docs/results/tokenising.md``. Outputs are compared first; then both sides take turns, and CPU
+seconds are counted.
 """
 
 import os
@@ -9,6 +10,7 @@ import os
 # One core for everybody, which numpy and numba read when they are imported
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
+import argparse
 import datetime
 import platform
 import time
@@ -32,14 +34,18 @@ from pancyte.tokenizers.rank import RankTokenizer
 from pancyte.tokenizers.tokenizer import TokenizerConfig
 from pancyte.tokenizers.vocabulary import Vocabulary
 
-SEED, CELLS, MINIBATCH, ROUNDS = 0, 20_480, 256, 7
+SEED, MINIBATCH = 0, 256
 DEEP, KEPT, MAX_LENGTH, BINS = 1000, 0.8, 2048, 51
 SETS = ("pancreas-4studies", "kang-pbmc-ifnb")
 Side = Callable[[], Iterator[object]]
 
 
 def main() -> None:
-    cells = corpus()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=20_480)
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    cells = corpus(given.cells)
     fitted = RankTokenizer(TokenizerConfig(max_length=MAX_LENGTH)).fit(cells)
     table = fitted.vocabulary.table
     counts = fitted.vocabulary.align(cells)[0]
@@ -51,6 +57,7 @@ def main() -> None:
     rng = np.random.default_rng(SEED)
     sides: dict[str, Side] = {
         "rank, published": lambda: ranks_as_published(counts, totals, medians),
+        "rank, one view of a row": lambda: ranks_of_views(counts, totals, medians),
         "rank, plain arrays": lambda: ranks_of_arrays(counts, totals, medians),
         "rank, plain arrays, ties in order": lambda: ranks_of_arrays(
             counts, totals, medians, "stable", np.float32
@@ -61,13 +68,13 @@ def main() -> None:
         "bins, pancyte": lambda: minibatches(bins, counts),
         **streams(cells, fitted.vocabulary),
     }
-    spent = measured(sides)
+    spent = measured(sides, given.rounds)
     text = report(spent, counts, single)
     (ROOT / "docs" / "results" / "tokenising.md").write_text(text, encoding="utf-8")
     print(text)
 
 
-def corpus() -> Cells:
+def corpus(number: int) -> Cells:
     """Real cells of two tissues, tiled by binomial thinning so that no two are alike."""
     rng = np.random.default_rng(SEED)
     sources = [to_cells(load_dataset(name)) for name in SETS]
@@ -76,13 +83,13 @@ def corpus() -> Cells:
     for source in sources:
         counts = vocabulary.align(source)[0]
         deep = np.flatnonzero(np.diff(counts.indptr) >= DEEP)
-        tiled = counts[rng.choice(deep, CELLS // len(sources))]
+        tiled = counts[rng.choice(deep, number // len(sources))]
         thinned = rng.binomial(tiled.data.astype(np.int64), KEPT).astype(np.float32)
         tiled = csr_matrix((thinned, tiled.indices, tiled.indptr), shape=tiled.shape)
         tiled.eliminate_zeros()
         parts.append(tiled)
-    mixed = vstack(parts, format="csr")[rng.permutation(CELLS)]
-    return Cells(mixed, vocabulary.table, pd.DataFrame(index=pd.RangeIndex(CELLS).astype(str)))
+    mixed = vstack(parts, format="csr")[rng.permutation(number)]
+    return Cells(mixed, vocabulary.table, pd.DataFrame(index=pd.RangeIndex(number).astype(str)))
 
 
 def streams(cells: Cells, vocabulary: Vocabulary) -> dict[str, Side]:
@@ -108,8 +115,24 @@ def minibatches(aligned: AlignedTokenizer, counts: csr_matrix) -> Iterator[Token
         yield aligned(ends - ends[0], counts.indices[here], counts.data[here])
 
 
-def ranks_as_published(counts, totals, medians, kind=None):
-    """Geneformer: normalise chunks of 512 cells as sparse matrices, then rank each row."""
+def ranks_as_published(counts, totals, medians):
+    """Geneformer: normalise 512 cells with scipy, then look at each row for values and genes.
+
+    Theodoris et al., Nature 2023: depth, target sum and medians are applied to the sparse matrix
+    one after the other, and genes are renamed to tokens cell by cell. Its choice of columns is left
+    out, as all are in the vocabulary.
+    """
+    names = np.arange(counts.shape[1])
+    for first in range(0, counts.shape[0], 512):
+        depth = totals[first : first + 512, None]
+        normalised = csr_matrix(counts[first : first + 512] / depth * 1e4 / medians)
+        for row in range(normalised.shape[0]):
+            values, tokens = normalised[row].data, names[normalised[row].indices]
+            yield tokens[np.argsort(-values)][:MAX_LENGTH]
+
+
+def ranks_of_views(counts, totals, medians):
+    """The same with the values normalised as plain arrays, and one view of each row."""
     for first in range(0, counts.shape[0], 512):
         chunk = counts[first : first + 512]
         depth = np.repeat(totals[first : first + 512], np.diff(chunk.indptr))
@@ -117,7 +140,7 @@ def ranks_as_published(counts, totals, medians, kind=None):
         normalised = csr_matrix((values, chunk.indices, chunk.indptr), shape=chunk.shape)
         for row in range(normalised.shape[0]):
             cell = normalised[row]
-            yield cell.indices[np.argsort(-cell.data, kind=kind)][:MAX_LENGTH]
+            yield cell.indices[np.argsort(-cell.data)][:MAX_LENGTH]
 
 
 def ranks_of_arrays(counts, totals, medians, kind=None, precision=np.float64):
@@ -184,10 +207,10 @@ def check(counts, totals, medians, rank, bins) -> float:
     return float((values == published(np.float32)).mean())
 
 
-def measured(sides: dict[str, Side]) -> pd.DataFrame:
+def measured(sides: dict[str, Side], rounds: int) -> pd.DataFrame:
     """CPU and wall seconds of each side in each round, the sides taking turns."""
     seconds = []
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         for name, run in sides.items():
             wall, spent = time.perf_counter(), time.process_time()
             for _ in run():
@@ -219,10 +242,10 @@ def report(spent: pd.DataFrame, counts: csr_matrix, single: float) -> str:
         spread="–".join(f"{length:,.0f}" for length in np.percentile(lengths, [10, 90])),
         deep=DEEP,
         kept=KEPT,
-        rounds=ROUNDS,
+        rounds=len(cpu),
         minibatch=MINIBATCH,
         ratios="\n".join(
-            ratio(cpu, wall, *side.split(", ", 1))
+            ratio(cpu, wall, len(lengths), *side.split(", ", 1))
             for side in cpu
             if ", pancyte" not in side and "features" not in side
         ),
@@ -234,11 +257,11 @@ def report(spent: pd.DataFrame, counts: csr_matrix, single: float) -> str:
     )
 
 
-def ratio(cpu: pd.DataFrame, wall: pd.DataFrame, kind: str, other: str) -> str:
+def ratio(cpu: pd.DataFrame, wall: pd.DataFrame, cells: int, kind: str, other: str) -> str:
     theirs, ours = f"{kind}, {other}", f"{kind}, pancyte"
     found, clock = cpu[theirs] / cpu[ours], wall[theirs] / wall[ours]
     return (
-        f"| {kind} | {other} | {speed(cpu[theirs], CELLS)} | {speed(cpu[ours], CELLS)} "
+        f"| {kind} | {other} | {speed(cpu[theirs], cells)} | {speed(cpu[ours], cells)} "
         f"| {found.median():.1f}× | {found.min():.1f}–{found.max():.1f} | {clock.median():.1f}× |"
     )
 
@@ -255,7 +278,8 @@ is the same, bit for bit: ranks with ties in order of the ids, bins of double-pr
 the same uniform numbers. On values rounded to single precision, as scanpy's pipeline hands them to
 scGPT, {single:.4%} of the bins are the same.
 
-- made by `python benchmarks/tokenising.py`, {date}, commit {commit}
+- made by `python benchmarks/tokenising.py --cells {cells} --rounds {rounds}`, {date},
+  commit {commit}
 - machine: {machine}; {versions}
 - data: {cells:,} cells of {sets} × {features:,} genes,
   drawn with seed {seed} among those with at least {deep:,} genes and thinned binomially to
@@ -268,9 +292,10 @@ scGPT, {single:.4%} of the bins are the same.
 |---|---|---:|---:|---:|---:|---:|
 {ratios}
 
-"Published" handles rows as the published code does: of a sparse matrix (rank, one row view per
-cell) or a dense one (bins). "Plain arrays" leaves out all of that, and is the least that numpy
-needs for a cell. numpy's default sort, the faster one, leaves ties in any order, so
+"Published" takes the steps of the published code: of a sparse matrix, each of whose rows it looks
+at twice (rank), or a dense one (bins). "One view of a row" normalises plain arrays and looks once.
+"Plain arrays" leaves out all of that, and is the least that numpy needs for a cell.
+numpy's default sort, the faster one, leaves ties in any order, so
 its tokens are not quite the same; with "ties in order" they are. Both bin with random numbers;
 pancyte draws its own from the seed and the cell's contents.
 

@@ -229,3 +229,28 @@ def test_importing_figures_and_reports_loads_nothing_heavy():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert not heavy & set(done.stdout.split())
+
+
+def test_curves_of_stress_start_from_what_was_before(tmp_path):
+    score = {"none 0": 0.9, "depth 0.5": 0.8, "depth 0.9": 0.5, "batch 1": 0.7}
+    rows = pd.DataFrame(
+        [
+            {
+                "method": method, "adaptation": adaptation, "dataset": "islets", "task": "stress",
+                "split": f"donor 1 | {fold}", "metric": "macro_f1", "value": value - less,
+            }
+            for fold, value in score.items()
+            for method, adaptation, less in (("pca", "knn", 0.1), ("annotate", "direct", 0.0))
+        ]
+    )  # fmt: skip
+    table = pl.severities(rows)
+    lost = table.set_index(["way", "stress", "severity"])["lost"]
+    assert lost["pca (knn)", "depth", 0.9] == pytest.approx(0.4)
+    assert lost["annotate", "none", 0] == 0
+    figure = pl.stress(rows, save=tmp_path / "stress.png")
+    assert (tmp_path / "stress.png").stat().st_size > 0
+    assert [ax.get_title() for ax in figure.axes] == ["depth", "batch"]
+    own = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
+    np.testing.assert_allclose(own["annotate"].get_xydata(), [[0, 0.9], [0.5, 0.8], [0.9, 0.5]])
+    with pytest.raises(InputError, match="no results of the task 'stress'"):
+        pl.stress(rows.assign(task="annotation"))

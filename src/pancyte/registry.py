@@ -23,6 +23,7 @@ KINDS = (
     "tasks",
     "metrics",
     "methods",
+    "stresses",
     "datasets",
     "sinks",
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pancyte.store.gather import gather, is_small, row_sums
+from pancyte.store.gather import gather, row_sums, sum_width
 
 LENGTHS = np.array([0, 5, 70_003, 0, 3, 1024])
 OFFSETS = np.concatenate([[0], np.cumsum(LENGTHS)])
@@ -32,8 +32,8 @@ def test_gathered_rows_and_their_sums(values):
     ids = np.arange(len(values), dtype=np.uint32)
     starts = np.concatenate([[0], np.cumsum(LENGTHS[rows])])
     ids_out, copied = np.empty(starts[-1], np.uint32), np.empty(starts[-1], values.dtype)
-    small = is_small(values.dtype)
-    sums = gather(rows, OFFSETS, ids, values, starts[:-1], ids_out, copied, small)
+    width = sum_width(values.dtype)
+    sums = gather(rows, OFFSETS, ids, values, starts[:-1], ids_out, copied, width)
     wanted = np.concatenate([np.arange(OFFSETS[row], OFFSETS[row + 1]) for row in rows])
     assert (ids_out == wanted).all()
     assert (copied == values[wanted]).all()

@@ -34,6 +34,18 @@ def test_an_epoch_has_each_cell_once(corpus, block, window):
     assert sorted(_places(stream)) == _all(corpus)
 
 
+def test_cells_of_a_minibatch_stand_as_in_the_files_and_come_from_one_window(corpus):
+    """Four blocks of 16 fill a minibatch of 64, whose cells are whole blocks but for the ends."""
+    stream = Stream(corpus, cut=by_number(64), shuffle=Shuffle(block=16, window=4))
+    first = []
+    for parts, rows in stream.places(0):
+        places = list(zip(parts.tolist(), rows.tolist(), strict=True))
+        assert places == sorted(places)
+        assert len({(part, row // 16) for part, row in places}) <= 4
+        first.append(places[0])
+    assert first != sorted(first)
+
+
 def test_the_rows_are_those_of_the_files(corpus):
     counts = [slab for _, slab in corpus.slabs(10_000)]
     for tokens in Stream(corpus, cut=by_number(50)).epoch(3):

@@ -109,3 +109,14 @@ def test_shares_must_be_dealt_out_evenly():
     assert Team(1, 2).shares(4) == [1, 3]
     with pytest.raises(UsageError, match="3 shares of a minibatch cannot be dealt out to 2"):
         Team(0, 2).shares(3)
+
+
+@pytest.mark.slow
+def test_compiled_layers_train_the_same_model(run_file, tmp_path):
+    """In a process of its own, as shapes cannot be checked at run time in compiled layers."""
+    for name, compiled in (("plain", False), ("compiled", True)):
+        finish(start(run_file(compile=compiled), tmp_path / name, 1))
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "compiled"))
+    assert one.keys() == two.keys()
+    for key, weights in one.items():
+        torch.testing.assert_close(two[key], weights, rtol=0, atol=1e-4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix, hstack
@@ -48,6 +50,17 @@ def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> Terms:
     y_true, y_pred
         Labels, (cells,).
     """
+    return f1_of(
+        y_true, y_pred, lambda f1, present: (f1 * present).sum(axis=1) / present.sum(axis=1)
+    )
+
+
+def f1_of(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    joined: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Terms:
+    """Make a score of the labels' F1, given with which of them occur, (resamples, labels) each."""
     truth, answer = np.asarray(y_true), np.asarray(y_pred)
     same_length(y_true=truth, y_pred=answer)
     classes, codes = np.unique(np.concatenate([truth, answer]), return_inverse=True)
@@ -57,9 +70,7 @@ def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> Terms:
 
     def value(sums: np.ndarray) -> np.ndarray:
         hits, support, given = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width :]
-        f1 = 2 * hits / np.maximum(support + given, 1)
-        present = support > 0
-        return (f1 * present).sum(axis=1) / present.sum(axis=1)
+        return joined(2 * hits / np.maximum(support + given, 1), support > 0)
 
     columns = [
         _one_hot(true_codes, width, right),

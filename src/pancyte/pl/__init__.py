@@ -7,6 +7,7 @@ writes a file with ``save="figure.pdf"``. Colours stay apart under colour-vision
 from pancyte.pl.cells import annotation, embedding
 from pancyte.pl.rare import rare
 from pancyte.pl.scores import benchmark, confusion, training
+from pancyte.pl.stress import severities, stress
 from pancyte.pl.trust import confidence, confusion_sets, coverage, reliability
 
 __all__ = [
@@ -19,5 +20,7 @@ __all__ = [
     "embedding",
     "rare",
     "reliability",
+    "severities",
+    "stress",
     "training",
 ]

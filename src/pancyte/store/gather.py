@@ -8,7 +8,7 @@ import numpy as np
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather(  # type: ignore[no-untyped-def]
-    rows, offsets, ids, values, starts, ids_out, values_out, small
+    rows, offsets, ids, values, starts, ids_out, values_out, width
 ) -> np.ndarray:
     """Copy rows of one dataset to their places in a minibatch, and add up their values.
 
@@ -22,8 +22,8 @@ def gather(  # type: ignore[no-untyped-def]
         Where in the output each row begins, (rows,).
     ids_out, values_out
         The minibatch's arrays, of the same types or wider ones.
-    small
-        What `is_small` says of the output's values.
+    width
+        What `sum_width` says of the output's values.
 
     Returns
     -------
@@ -38,9 +38,16 @@ def gather(  # type: ignore[no-untyped-def]
         for i in range(source.size):
             target[i] = source[i]
         counts, copies = values[low:high], values_out[start : start + high - low]
+        if width == 64:
+            whole = np.int64(0)
+            for i in range(counts.size):
+                copies[i] = counts[i]
+                whole += np.int64(counts[i])
+            sums[at] = whole
+            continue
         for i in range(counts.size):
             copies[i] = counts[i]
-        sums[at] = _row_sum(copies, small)
+        sums[at] = _row_sum(copies, width)
     return sums
 
 
@@ -75,34 +82,42 @@ def sort_rows(ids: np.ndarray, values: np.ndarray, starts: np.ndarray, stops: np
 
 def row_sums(offsets: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Add up each row's values. Shape (rows,) float64."""
-    return _sums(offsets, values, is_small(values.dtype))
+    return _sums(offsets, values, sum_width(values.dtype))
 
 
-def is_small(dtype: np.dtype) -> bool:
-    """Say whether 2¹⁶ numbers of this type can be added up in 32 bits."""
-    return dtype.kind in "bu" and dtype.itemsize <= 2
+def sum_width(dtype: np.dtype) -> int:
+    """Say in how many bits numbers of this type can be added up; 0 if they are not whole."""
+    if dtype.kind not in "biu":
+        return 0
+    return 32 if dtype.kind in "bu" and dtype.itemsize <= 2 else 64
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _sums(offsets: np.ndarray, values: np.ndarray, small: bool) -> np.ndarray:
+def _sums(offsets: np.ndarray, values: np.ndarray, width: int) -> np.ndarray:
     sums = np.empty(len(offsets) - 1, np.float64)
     for row in range(len(sums)):
-        sums[row] = _row_sum(values[offsets[row] : offsets[row + 1]], small)
+        sums[row] = _row_sum(values[offsets[row] : offsets[row + 1]], width)
     return sums
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _row_sum(part: np.ndarray, small: bool) -> float:
+def _row_sum(part: np.ndarray, width: int) -> float:
     total = 0.0
-    if small:
+    if width == 32:
         # 32 bits hold twice as many sums in a vector register as 64
         for start in range(0, part.size, 1 << 16):
-            some, whole = part[start : start + (1 << 16)], np.uint32(0)
+            some, few = part[start : start + (1 << 16)], np.uint32(0)
             for i in range(some.size):
                 # without the outer conversion the sum would be widened to 64 bits
-                whole = np.uint32(whole + np.uint32(some[i]))
-            total += whole
+                few = np.uint32(few + np.uint32(some[i]))
+            total += few
         return total
+    if width == 64:
+        # a sum of whole numbers needs no conversion to float for each, and has vector instructions
+        whole = np.int64(0)
+        for i in range(part.size):
+            whole += np.int64(part[i])
+        return float(whole)
     # four sums at a time: an addition need not wait for the one before it
     a = b = c = d = 0.0
     even = part.size // 4 * 4

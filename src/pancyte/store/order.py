@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Cut = Callable[[np.ndarray, np.ndarray, np.random.Generator], list[np.ndarray]]
-"""Cuts a window, given dataset and row of each cell, into the positions of each minibatch."""
+Cut = Callable[[np.ndarray, np.ndarray, tuple[int, int, int]], list[np.ndarray]]
+"""Cuts a window, given dataset and row of each cell and a seed, into each minibatch's positions."""
+
+
+LISTED = 256
+"""Blocks whose cells are listed together."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +69,38 @@ class Order:
             origin.append(np.full(wanted, number, np.int32))
         order = rng.permutation(sum(map(len, origin)))
         parts, numbers = np.concatenate(origin)[order], np.concatenate(blocks)[order]
-        for start in range(0, len(order), window):
-            chosen = slice(start, start + window)
-            yield self._mixed(parts[chosen], numbers[chosen].astype(np.int64), rng)
+        # small windows are listed many at once: a handful of cells costs what thousands do
+        reach = window * max(1, LISTED // window)
+        for start in range(0, len(order), reach):
+            chosen = slice(start, start + reach)
+            yield from self._mixed(parts[chosen], numbers[chosen].astype(np.int64), rng)
 
     def _mixed(
         self, parts: np.ndarray, numbers: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """List the cells of some blocks, the last of a dataset being shorter, in random order."""
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """List the cells of some blocks, the last of a dataset being shorter, window by window."""
         rows = numbers[:, None] * self.shuffle.block + np.arange(self.shuffle.block)
         there = rows < np.array(self.sizes)[parts][:, None]
-        origin = np.broadcast_to(parts[:, None], rows.shape)[there]
-        shuffled = rng.permutation(len(origin))
-        return origin[shuffled], rows[there][shuffled]
+        lengths = there.sum(axis=1)
+        window = np.arange(len(parts)) // self.shuffle.window
+        shuffled = np.argsort(np.repeat(window, lengths) + rng.random(lengths.sum()))
+        origin, rows = np.repeat(parts, lengths)[shuffled], rows[there][shuffled]
+        ends = np.cumsum(np.bincount(window, lengths)).astype(np.int64).tolist()
+        for low, high in zip([0, *ends[:-1]], ends, strict=True):
+            yield origin[low:high], rows[low:high]
 
 
 def by_number(size: int) -> Cut:
-    """Cut into minibatches of so many cells; only the last of a window may have fewer."""
+    """Cut into minibatches of so many cells; only the last of a window may have fewer.
 
-    def cut(parts: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        positions = np.arange(len(rows))
-        return [positions[start : start + size] for start in range(0, len(rows), size)]
+    Which cells are in a minibatch is left to chance; within it they stand in the order of the
+    files, as neighbours are read fastest one after the other.
+    """
+
+    def cut(parts: np.ndarray, rows: np.ndarray, seed: tuple[int, int, int]) -> list[np.ndarray]:
+        places = parts.astype(np.int64) << 40 | rows
+        starts = range(0, len(rows), size)
+        return [start + np.argsort(places[start : start + size]) for start in starts]
 
     return cut
 
@@ -106,7 +121,7 @@ def by_tokens(lengths: Sequence[np.ndarray], budget: int) -> Cut:
     A cut that leaves out cells without tokens and yields minibatches in random order.
     """
 
-    def cut(parts: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    def cut(parts: np.ndarray, rows: np.ndarray, seed: tuple[int, int, int]) -> list[np.ndarray]:
         long = np.empty(len(rows), np.int64)
         for number in np.unique(parts):
             here = parts == number
@@ -118,6 +133,6 @@ def by_tokens(lengths: Sequence[np.ndarray], budget: int) -> Cut:
             fits = max(1, int(budget // (long[positions[0]] + 1)))
             found.append(positions[:fits])
             positions = positions[fits:]
-        return [found[i] for i in rng.permutation(len(found))]
+        return [found[i] for i in np.random.default_rng(seed).permutation(len(found))]
 
     return cut

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from pancyte.corpus.notices import tell
 from pancyte.errors import InputError, UsageError
 from pancyte.store.corpus import Corpus
-from pancyte.store.gather import gather, is_small, renumber, sort_rows
+from pancyte.store.gather import gather, renumber, sort_rows, sum_width
 from pancyte.store.order import Cut, Order, Shuffle, by_number
 from pancyte.store.part import Part
 
@@ -143,9 +143,8 @@ class Stream:
         """Say where the cells of each minibatch are, without reading them: dataset and row."""
         passed = 0
         for window, (parts, rows) in enumerate(self.order.windows(number)):
-            rng = np.random.default_rng([self.order.shuffle.seed, number, window])
             rows = self._own(parts, rows)
-            for positions in self._cut(parts, rows, rng):
+            for positions in self._cut(parts, rows, (self.order.shuffle.seed, number, window)):
                 if passed >= start:
                     mine = positions[self.rank :: self.world]
                     yield parts[mine], rows[mine]
@@ -153,6 +152,8 @@ class Stream:
 
     def _own(self, parts: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Turn places among the chosen cells into rows of their datasets."""
+        if all(chosen is None for chosen in self._chosen):
+            return rows
         for number in np.unique(parts):
             if (chosen := self._chosen[number]) is not None:
                 here = parts == number
@@ -169,12 +170,12 @@ class Stream:
         np.cumsum(offsets, out=offsets)
         ids = np.empty(offsets[-1], self._ids)
         values = np.empty(offsets[-1], self._values)
-        totals, small = np.empty(len(rows), np.float64), is_small(self._values)
+        totals, width = np.empty(len(rows), np.float64), sum_width(self._values)
         for number, here in groups:
             part, lookup = self.corpus.parts[number], self._columns[number]
             starts = offsets[:-1][here]
             stored = part.offsets, part.ids, part.values
-            totals[here] = gather(rows[here], *stored, starts, ids, values, small)
+            totals[here] = gather(rows[here], *stored, starts, ids, values, width)
             if lookup is not None:
                 stops = offsets[1:][here]
                 renumber(ids, starts, stops, lookup)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Annotation:
         """Ask a method to label the query; one set of arrays per probe, or ``"direct"``."""
         scored = np.isin(split.query_labels, np.unique(split.reference_labels))
         truth = split.query_labels[scored]
-        arrays: dict[str, Arrays] = {}
+        arrays: dict[str, dict[str, Any]] = {}
         for adaptation, answer in _answers(method, split):
             if len(answer.probabilities) != len(scored):
                 raise InputError(
@@ -67,7 +68,9 @@ class Annotation:
                 "y_pred": answer.labels[scored],
                 "probabilities": answer.probabilities[scored],
             }
-        return arrays
+            if answer.answered is not None:
+                arrays[adaptation]["answered"] = answer.answered[scored]
+        return dict(arrays)
 
 
 def _folds(dataset: Dataset) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pancyte.shapes import Cells
 
-EPOCHS = 200
+EPOCHS, MINIBATCH = 200, 128
 
 
 class SCVI:
@@ -27,9 +27,17 @@ class SCVI:
     Nat. Methods 15:1053. Transductive: it is trained on reference and query together, without
     labels, on the counts of the reference's 2,000 highly variable genes, with the library's own
     settings, but at most 200 epochs. Needs the extra ``scvi``.
+
+    Parameters
+    ----------
+    minibatches
+        Train on about so many at most, of 128 cells each; no limit by default.
     """
 
     name = "scvi"
+
+    def __init__(self, minibatches: int | None = None) -> None:
+        self.minibatches = minibatches
 
     def embed(
         self, reference: Cells, *queries: Cells, batch_key: str | None, seed: int
@@ -39,12 +47,16 @@ class SCVI:
 
         parts = (reference, *queries)
         counts = vstack(raw_counts(*parts), format="csr")
-        vectors = trained(counts, _batches(parts, batch_key), seed=seed).get_latent_representation()
+        batches = _batches(parts, batch_key)
+        model = trained(counts, batches, seed=seed, minibatches=self.minibatches)
+        vectors = model.get_latent_representation()
         bounds = np.cumsum([len(cells) for cells in parts])[:-1]
         return tuple(np.split(vectors, bounds))
 
 
-def trained(counts: csr_matrix, batches: np.ndarray, *, seed: int) -> Any:
+def trained(
+    counts: csr_matrix, batches: np.ndarray, *, seed: int, minibatches: int | None = None
+) -> Any:
     """Train scVI on counts, (cells, genes), of given batches, (cells,); its own model class.
 
     Raises
@@ -70,6 +82,8 @@ def trained(counts: csr_matrix, batches: np.ndarray, *, seed: int) -> Any:
         scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
         model = scvi.model.SCVI(adata)
         epochs = min(EPOCHS, round(20_000 / len(adata) * 400))
+        if minibatches is not None:
+            epochs = max(1, min(epochs, minibatches * MINIBATCH // len(adata)))
         model.train(max_epochs=epochs, accelerator="cpu", enable_progress_bar=False, logger=False)
     return model
 

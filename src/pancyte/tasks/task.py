@@ -28,10 +28,13 @@ class LabelProbabilities:
         Labels, (labels,), sorted.
     probabilities
         (cells, labels); each row adds up to 1.
+    answered
+        Whether the method stands by each cell's label, (cells,) bool; None if it stands by all.
     """
 
     classes: np.ndarray
     probabilities: np.ndarray
+    answered: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = self.probabilities.shape

@@ -59,7 +59,7 @@ class Rows:
             return slice(None), offsets
         positions = np.empty(offsets[-1], np.int64)
         cells = self.ids, self.counts, self.starts, self.stops, self.scale
-        _chosen(cells, medians, offsets, positions)
+        _chosen(cells, 1 / medians, offsets, positions)
         return positions, offsets
 
     def ranked(self, medians: np.ndarray, max_length: int) -> tuple[np.ndarray, ...]:
@@ -76,7 +76,7 @@ class Rows:
         ids = np.empty(offsets[-1], np.int32)
         places = np.empty(offsets[-1], np.float32)
         cells = self.ids, self.counts, self.starts, self.stops, self.scale
-        _ordered(cells, medians, offsets, ids, places)
+        _ordered(cells, 1 / medians, offsets, ids, places)
         return ids, places, offsets
 
 
@@ -154,19 +154,20 @@ def project(
     return ids, counts, stops
 
 
-# Without the check for division by zero, of which there is none, several are done at once
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+# A product with the reciprocal takes a third less time than a division. In double precision both
+# agree to 15 digits, and a score keeps 7
+@numba.njit(nogil=True, cache=True)
 def _stand_out(  # type: ignore[no-untyped-def]
-    features, counts, scale, medians, ratio
+    features, counts, scale, weights, ratio
 ) -> None:
-    """Divide a cell's depth-normalised counts by the medians of their features."""
+    """Multiply a cell's depth-normalised counts by one over the medians of their features."""
     for place in range(len(features)):
-        ratio[place] = np.float32(counts[place] * scale / medians[np.uint64(features[place])])
+        ratio[place] = np.float32(counts[place] * scale * weights[np.uint64(features[place])])
 
 
 @numba.njit(nogil=True, cache=True)
 def _ordered(  # type: ignore[no-untyped-def]
-    cells, medians, offsets, found, places
+    cells, weights, offsets, found, places
 ) -> None:
     ids, counts, starts, stops, scale = cells
     work = scratch(starts, stops)
@@ -174,7 +175,7 @@ def _ordered(  # type: ignore[no-untyped-def]
     ratio = np.empty(len(order), np.float32)
     for row in range(len(starts)):
         features = ids[starts[row] : stops[row]]
-        _stand_out(features, counts[starts[row] : stops[row]], scale[row], medians, ratio)
+        _stand_out(features, counts[starts[row] : stops[row]], scale[row], weights, ratio)
         ranking(ratio, len(features), work, order)
         here = slice(offsets[row], offsets[row + 1])
         ranked, numbered = found[here], places[here]
@@ -186,7 +187,7 @@ def _ordered(  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _chosen(  # type: ignore[no-untyped-def]
-    cells, medians, offsets, positions
+    cells, weights, offsets, positions
 ) -> None:
     ids, counts, starts, stops, scale = cells
     work = scratch(starts, stops)
@@ -200,7 +201,7 @@ def _chosen(  # type: ignore[no-untyped-def]
             for place in range(len(chosen)):
                 chosen[place] = start + place
             continue
-        _stand_out(features, counts[starts[row] : stops[row]], scale[row], medians, ratio)
+        _stand_out(features, counts[starts[row] : stops[row]], scale[row], weights, ratio)
         ranking(ratio, len(features), work, order)
         for place in range(len(chosen)):
             kept[order[place]] = True

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+# PyTorch's allocator, and oneDNN where it finds no room for a product of matrices
+ON_A_CPU = ("can't allocate memory", "could not create a primitive")
+
 
 @dataclass(frozen=True)
 class Need:
@@ -108,5 +111,5 @@ def state_bytes(
 def out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that a device had not enough memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in ON_A_CPU)
     )

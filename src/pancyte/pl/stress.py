@@ -1,0 +1,100 @@
+"""Figures of what accidents do to answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pancyte.errors import InputError
+from pancyte.pl.colours import PALETTE
+from pancyte.pl.sheet import figure_of, panels, save_as
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pancyte.benchmark.results import Results
+
+
+def severities(results: pd.DataFrame | Results) -> pd.DataFrame:
+    """Take the scores of the task ``stress`` apart by kind of accident and severity.
+
+    Parameters
+    ----------
+    results
+        What `pancyte.benchmark` returned, or its tidy table.
+
+    Returns
+    -------
+    One row per dataset, way to answer, stress, severity and metric, with the mean over folds and
+    seeds as ``value``, and as ``lost`` what is missing to the same without the accident.
+
+    Raises
+    ------
+    InputError
+        If the task was not asked.
+    """
+    from pancyte.tasks.stress import NONE, Stressed, told
+
+    rows = results if isinstance(results, pd.DataFrame) else results.table
+    rows = rows[(rows["task"] == Stressed.name) & rows["value"].notna()]
+    if rows.empty:
+        raise InputError(
+            "There are no results of the task 'stress'.", fix="Run a suite with tasks: [stress]."
+        )
+    parts = [told(fold) for fold in rows["split"]]
+    rows = rows.assign(stress=[p[1] for p in parts], severity=[p[2] for p in parts])
+    way = rows["adaptation"].where(rows["adaptation"] == "direct", " (" + rows["adaptation"] + ")")
+    rows = rows.assign(way=rows["method"] + way.where(way != "direct", ""))
+    keys = ["dataset", "way", "metric"]
+    means = rows.groupby([*keys, "stress", "severity"], sort=False)["value"].mean().reset_index()
+    whole = means[means["stress"] == NONE].set_index(keys)["value"].rename("whole")
+    means = means.join(whole, on=keys)
+    return means.assign(lost=means["whole"] - means["value"]).drop(columns="whole")
+
+
+def stress(
+    results: pd.DataFrame | Results, *, metric: str = "macro_f1", save: str | Path | None = None
+) -> Figure:
+    """Draw how far each method's score falls as accidents get worse, a panel for each kind.
+
+    Parameters
+    ----------
+    results
+        What `pancyte.benchmark` returned for the task ``stress``, or its tidy table.
+    metric
+        Which score; the mean over datasets is drawn.
+    save
+        File to write as well.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw.
+    """
+    from pancyte.tasks.stress import NONE
+
+    table = severities(results)
+    table = table[table["metric"] == metric]
+    kinds = [kind for kind in table["stress"].unique() if kind != NONE]
+    if not kinds:
+        raise InputError(f"No result of a stress has the metric {metric!r}.")
+    means = table.groupby(["way", "stress", "severity"], sort=False)["value"].mean()
+    axes = panels(len(kinds), width=3.4, height=2.9)
+    for ax, kind in zip(axes, kinds, strict=True):
+        for number, way in enumerate(table["way"].unique()):
+            curve = means[way][[NONE, kind]]
+            x, y = curve.index.get_level_values("severity"), curve.to_numpy()
+            colour = PALETTE[number % len(PALETTE)]
+            style = "o-" if number < len(PALETTE) else "s--"
+            ax.plot(x, y, style, color=colour, markersize=3, linewidth=1.2, label=way)
+        ax.set_title(kind.replace("_", " "), fontsize=9)
+        ax.set_xlabel("severity")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel(metric)
+    figure = figure_of(axes[0])
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    save_as(axes[0], save)
+    return figure
