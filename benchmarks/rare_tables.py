@@ -40,7 +40,7 @@ def page(work: Path, lines: list[str], cells: int) -> str:
     if len(spikes) < WHOLE * len(methods):
         head.append(
             f"**Unfinished: {len(spikes) // len(methods)} of {WHOLE} spike-ins have been run.** "
-            "With so few, no method can be said to be better; the command goes on where it stopped.\n"
+            "With so few, no method can be said to be better; the command goes on from there.\n"
         )
     parts = [
         by_share(spikes, methods, "best", "Blind: F1 of the best group among those called"),
