@@ -21,7 +21,7 @@ from pancyte.metrics.silhouette import bras, isolated_labels
 from pancyte.metrics.survey import Near, survey
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from igraph import Graph
 
 RESOLUTIONS = tuple(x / 5 for x in range(1, 11))
 LEIDEN_SEED = 42
@@ -165,20 +165,23 @@ def best_leiden(embedding: ArrayLike, near: Near, labels: ArrayLike) -> np.ndarr
     """
     from sklearn.metrics import normalized_mutual_info_score
 
-    graph = connectivities(near.first(JOINED))
-    tried = [_leiden(graph, resolution) for resolution in RESOLUTIONS]
+    import igraph
+
+    weights = connectivities(near.first(JOINED))
+    # both directions of an edge, in this order, as scanpy's graphs have them: ties depend on it
+    edges = np.column_stack(weights.nonzero())
+    graph = igraph.Graph(weights.shape[0], edges)
+    tried = [_leiden(graph, weights.data, resolution) for resolution in RESOLUTIONS]
     return max(tried, key=lambda found: normalized_mutual_info_score(labels, found))
 
 
-def _leiden(graph: csr_matrix, resolution: float) -> np.ndarray:
+def _leiden(graph: Graph, weights: np.ndarray, resolution: float) -> np.ndarray:
     import igraph
 
-    rows, columns = graph.nonzero()
-    edges = np.column_stack([rows, columns])
     igraph.set_random_number_generator(random.Random(LEIDEN_SEED))  # noqa: S311 -- not for secrets
     try:
-        found = igraph.Graph(graph.shape[0], edges).community_leiden(
-            objective_function="modularity", weights=graph.data, resolution=resolution
+        found = graph.community_leiden(
+            objective_function="modularity", weights=weights, resolution=resolution
         )
     finally:
         igraph.set_random_number_generator(random)

@@ -1,7 +1,8 @@
-"""Tools: represent and annotate cells; results go into the AnnData, with how they were made."""
+"""Tools: represent, annotate and integrate cells; results go into the AnnData, with how they were made."""
 
 from pancyte.tl.annotation import annotate, require_labels
 from pancyte.tl.embedding import embed
+from pancyte.tl.integration import integrate
 from pancyte.tl.provenance import history
 
-__all__ = ["annotate", "embed", "history", "require_labels"]
+__all__ = ["annotate", "embed", "history", "integrate", "require_labels"]
