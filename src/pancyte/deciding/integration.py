@@ -20,6 +20,8 @@ MOST = 2000
 FEWEST = 10
 """Cells of a group below which nothing is said of it."""
 MARGIN = 0.1
+SOFT_MARGIN = 0.25
+"""Loss of neighbours of one's own kind that counts: of a cell type, of a cluster without names."""
 UNCORRECTED = "pca"
 
 
@@ -131,6 +133,7 @@ def weigh(
     # what was lost is looked for among as many cells as one draw may have, twice over
     seen = np.sort(rng.choice(known, min(2 * MOST, len(known)), replace=False))
     plain = _purity(before[seen], groups[seen], batches[seen], within=labels is None)
+    margin = SOFT_MARGIN if labels is None else MARGIN
     found = []
     for name, Z in embeddings.items():
         rows = [_scored(Z[r], before[r], groups[r], batches[r], labels is None) for r in draws]
@@ -140,7 +143,7 @@ def weigh(
         scores = {key: float(np.mean([one[key] for one in each])) for key in each[0]}
         after = _purity(Z[seen], groups[seen], batches[seen], within=labels is None)
         found.append(
-            Evidence(name, biology, batch, scores, _losses(plain, after, groups, batches))
+            Evidence(name, biology, batch, scores, _losses(plain, after, groups, batches, margin))
         )
     return found
 
@@ -205,8 +208,9 @@ def _losses(
     after: Mapping[str, float],
     groups: np.ndarray,
     batches: np.ndarray,
+    margin: float,
 ) -> tuple[Loss, ...]:
-    fallen = [name for name in before if after[name] < before[name] - MARGIN]
+    fallen = [name for name in before if after[name] < before[name] - margin]
     return tuple(
         Loss(name, tuple(np.unique(batches[groups == name])), before[name], after[name])
         for name in fallen

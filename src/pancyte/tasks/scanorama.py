@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,11 +44,12 @@ class Scanorama:
         genes = [str(gene) for gene in range(X.shape[1])]
         names = np.unique(batches)
         rank = min(COMPONENTS, min(X.shape) - 1)
-        found, _ = scanorama.integrate(
-            [X[np.flatnonzero(batches == name)] for name in names],
-            [genes] * len(names),
-            dimred=rank, seed=seed, verbose=0,
-        )  # fmt: skip
+        with redirect_stdout(StringIO()):
+            found, _ = scanorama.integrate(
+                [X[np.flatnonzero(batches == name)] for name in names],
+                [genes] * len(names),
+                dimred=rank, seed=seed, verbose=0,
+            )  # fmt: skip
         Z = np.empty((X.shape[0], found[0].shape[1]))
         for name, vectors in zip(names, found, strict=True):
             Z[batches == name] = vectors

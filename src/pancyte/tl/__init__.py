@@ -1,8 +1,9 @@
-"""Tools: represent, annotate and integrate cells; results go into the AnnData, with how they were made."""
+"""Tools: represent, annotate, integrate and map cells; results go into the AnnData, with how they were made."""
 
 from pancyte.tl.annotation import annotate, require_labels
 from pancyte.tl.embedding import embed
 from pancyte.tl.integration import integrate
+from pancyte.tl.mapping import build_index, map  # noqa: A004 -- the verb
 from pancyte.tl.provenance import history
 
-__all__ = ["annotate", "embed", "history", "integrate", "require_labels"]
+__all__ = ["annotate", "build_index", "embed", "history", "integrate", "map", "require_labels"]
