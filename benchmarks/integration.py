@@ -42,7 +42,11 @@ def sets() -> Iterator[tuple[str, Cells, str]]:
     from anndata import concat
 
     named = {"10x": to_anndata(both[0]), "Kang": to_anndata(both[1])}
-    yield "blood, two laboratories", to_cells(concat(named, label="batch", index_unique=" ")), "batch"
+    yield (
+        "blood, two laboratories",
+        to_cells(concat(named, label="batch", index_unique=" ")),
+        "batch",
+    )
     yield "cell lines, three platforms", cells_of("sc-mixology"), "batch"
 
 
@@ -75,9 +79,7 @@ def methods(model: Any) -> dict[str, Any]:
     return found
 
 
-def one_seed(
-    cells: Cells, batch_key: str, seed: int, made: dict[str, Any], deep: bool
-) -> list[dict[str, Any]]:
+def one_seed(cells: Cells, batch_key: str, seed: int, made: dict[str, Any]) -> list[dict[str, Any]]:
     """Embed by every method and score each on the cells whose labels nobody was told."""
     part = draw(cells, batch_key, seed)
     labels, batches = column(part, "cell_type"), column(part, batch_key)
@@ -85,28 +87,27 @@ def one_seed(
     told[stratified_subsample(labels, TOLD, seed=seed)] = True
     obs = part.obs.assign(told=np.where(told, labels, ""))
     part = replace(part, obs=obs)
-    asked = dict(made)
-    if deep:
-        asked["scvi"] = registry.get("methods", "scvi")()
-        asked["scanvi"] = registry.get("methods", "scanvi")("told")
+    before = registry.get("methods", "pca")().embed(part, batch_key=batch_key, seed=seed)[0]
     rows, embeddings = [], {}
-    for name, method in asked.items():
+    for name, method in made.items():
         start = time.process_time()
         (Z,) = method.embed(part, batch_key=batch_key, seed=seed)
         seconds = time.process_time() - start
         embeddings[name] = np.asarray(Z, dtype=np.float64)
-        found = scib(Z[~told], labels[~told], batches[~told], before=embeddings["pca"][~told])
+        found = scib(Z[~told], labels[~told], batches[~told], before=before[~told])
         rows.append({
             "method": name, "seed": seed, "cells": len(part), "scored": int((~told).sum()),
             "biology": found.biology_mean, "batch": found.batch_mean, "total": found.total,
             "seconds": seconds, **found.biology, **found.batch,
         })  # fmt: skip
-    if seed == 0:
-        open_ = {n: Z for n, Z in embeddings.items() if n not in ("scanvi", "scvi")}
-        with_labels = choose(weigh(open_, embeddings["pca"], batches, labels))[0].method
-        without = choose(weigh(open_, embeddings["pca"], batches))[0].method
+    if seed == 0 and "pca" in made:
+        with_labels = choose(weigh(embeddings, before, batches, labels))[0].method
+        without = choose(weigh(embeddings, before, batches))[0].method
         for row in rows:
-            row |= {"auto": row["method"] == with_labels, "auto_unlabelled": row["method"] == without}
+            row |= {
+                "auto": row["method"] == with_labels,
+                "auto_unlabelled": row["method"] == without,
+            }
     return rows
 
 
@@ -140,21 +141,26 @@ def main() -> None:
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     made = methods(pan.load("pancyte-mini"))
-    tables = []
-    for title, cells, batch_key in sets():
-        for seed in range(SEEDS):
-            path = given.work / f"{title}, {seed}.json"
-            if not path.exists():
-                deep = seed < DEEP_SEEDS and not given.without_deep
-                rows = one_seed(cells, batch_key, seed, made, deep)
-                path.write_text(json.dumps(rows), encoding="utf-8")
-                print(path.stem, f"{time.process_time():.0f} CPU-s", flush=True)
-            rows = json.loads(path.read_text(encoding="utf-8"))
-            tables.append(pd.DataFrame(rows).assign(dataset=title))
+    deep = {
+        "scvi": registry.get("methods", "scvi")(),
+        "scanvi": registry.get("methods", "scanvi")("told"),
+    }
     path = given.work / "control.json"
     if not path.exists():
         path.write_text(json.dumps(control(made)), encoding="utf-8")
-    report(pd.concat(tables), json.loads(path.read_text(encoding="utf-8")))
+    tables = []
+    for asked, seeds in ((made, SEEDS), (deep, 0 if given.without_deep else DEEP_SEEDS)):
+        for title, cells, batch_key in sets() if seeds else ():
+            for seed in range(seeds):
+                kind = "trained" if asked is deep else "plain"
+                each = given.work / f"{title}, {seed}, {kind}.json"
+                if not each.exists():
+                    rows = one_seed(cells, batch_key, seed, asked)
+                    each.write_text(json.dumps(rows), encoding="utf-8")
+                    print(each.stem, f"{time.process_time():.0f} CPU-s", flush=True)
+                rows = json.loads(each.read_text(encoding="utf-8"))
+                tables.append(pd.DataFrame(rows).assign(dataset=title))
+        report(pd.concat(tables), json.loads(path.read_text(encoding="utf-8")))
     print(f"{time.process_time():.0f} CPU-s")
 
 

@@ -49,12 +49,16 @@ def report(table: pd.DataFrame, control: list[dict[str, Any]]) -> None:
     for name in overall.sort_values("total", ascending=False).index:
         each = " | ".join(f"{means.loc[name, title]:.3f}" for title in sizes.index)
         row = overall.loc[name]
-        lines.append(
-            f"| {name} | {each} | {row.biology:.3f} | {row.batch:.3f} | {row.total:.3f} |"
-        )
+        lines.append(f"| {name} | {each} | {row.biology:.3f} | {row.batch:.3f} | {row.total:.3f} |")
     for title in sizes.index:
         lines += ["", f"## {title}\n", *_one(table[table.dataset == title])]
-    lines += ["", "## Against no integration, pair by pair\n", *_pairs(table), "", *_control(control)]
+    lines += [
+        "",
+        "## Against no integration, pair by pair\n",
+        *_pairs(table),
+        "",
+        *_control(control),
+    ]
     (RESULTS / "integration.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -70,7 +74,7 @@ def _one(table: pd.DataFrame) -> list[str]:
         marks = [
             text
             for key, text in (("auto", "auto"), ("auto_unlabelled", "auto, no labels"))
-            if key in first and bool(first.loc[name, key])
+            if name in first.index and first.loc[name].get(key) is True
         ]
         shown = f"{name} *({'; '.join(marks)})*" if marks else name
         scores = " | ".join(f"{rows[key].mean():.2f}" for key in SHOWN)

@@ -114,7 +114,7 @@ def own_side(path: Path) -> dict[str, Any]:
 def report(rounds: list[list[dict[str, Any]]], peer: dict[str, Any]) -> str:
     """Return the page."""
     versions = ", ".join(f"{name} {number}" for name, number in peer["versions"].items())
-    worst = {name: 0.0 for name in NAMES.values()}
+    worst = dict.fromkeys(NAMES.values(), 0.0)
     values = []
     for mine in rounds[0]:
         theirs = peer["scores"][mine["name"]]

@@ -257,7 +257,9 @@ def load_index(folder: str | Path, *, model: Model | None = None) -> ReferenceIn
             )
         for name, told in facts["sha256"].items():
             if not (place / name).is_file() or files.sha256(place / name) != told:
-                raise IntegrityError(f"{place / name} is not what was saved.", fix="Build it again.")
+                raise IntegrityError(
+                    f"{place / name} is not what was saved.", fix="Build it again."
+                )
         vectors = np.load(place / VECTORS, mmap_mode="r", allow_pickle=False)
         codes = np.load(place / CODES, allow_pickle=False)
         by = _maker(place, facts, model)

@@ -87,9 +87,7 @@ def _widths(beyond: np.ndarray, target: float) -> np.ndarray:
             break
         wide = sums > target
         high[left[wide]], low[left[~wide]] = width[left[wide]], width[left[~wide]]
-        width[left] = np.where(
-            np.isinf(high[left]), width[left] * 2, (low[left] + high[left]) / 2
-        )
+        width[left] = np.where(np.isinf(high[left]), width[left] * 2, (low[left] + high[left]) / 2)
     return width
 
 

@@ -12,7 +12,7 @@ from scipy.stats import chi2
 
 from pancyte.errors import InputError
 from pancyte.metrics.connectivity import connectivities
-from pancyte.metrics.metric import metric, same_length
+from pancyte.metrics.metric import same_length
 from pancyte.metrics.survey import Near, survey
 
 JOINED = 50
@@ -22,11 +22,6 @@ DENSE = 1500
 """Cells up to which all eigenvectors are cheaper than some."""
 
 
-@metric(
-    worst=0.0,
-    best=1.0,
-    source="Büttner et al. 2019, Nat. Methods 16:43; by type as Luecken et al. 2022, 19:41.",
-)
 def kbet(
     embedding: ArrayLike, labels: ArrayLike, batches: ArrayLike, near: Near | None = None
 ) -> float:
@@ -50,6 +45,12 @@ def kbet(
     ------
     InputError
         If no type of ten cells or more occurs in two batches.
+
+    Notes
+    -----
+    Büttner et al. 2019, Nat. Methods 16:43; by type as Luecken et al. 2022, 19:41, and scib-metrics.
+    See `diffusion` for why the score of a small type may change with the order of the cells: it
+    is no metric of a benchmark by itself.
     """
     same_length(embedding=embedding, labels=labels, batches=batches)
     found = (survey(embedding).near if near is None else near).first(JOINED)
@@ -95,12 +96,17 @@ def diffusion(graph: csr_matrix, components: int) -> np.ndarray:
     Returns
     -------
     (cells, components), float32.
+
+    Notes
+    -----
+    The largest eigenvalue is 1, and rounding decides whether it is found to be 1, or so little
+    less that its vector outweighs all others. The matrix is made in single precision, in this
+    order, so that it is rounded as in scib-metrics and the scores stay comparable.
     """
-    W = graph.astype(np.float64)
-    density = diags(1 / np.asarray(W.sum(axis=0)).ravel())
-    K = density @ W @ density
+    density = diags(1 / np.asarray(graph.sum(axis=0)).ravel())
+    K = density @ graph @ density
     scale = diags(1 / np.sqrt(np.asarray(K.sum(axis=0)).ravel()))
-    T = scale @ K @ scale
+    T = (scale @ K @ scale).astype(np.float64)
     if T.shape[0] <= DENSE:
         values, vectors = eigh(T.toarray())
         chosen = np.sort(np.argsort(-np.abs(values), kind="stable")[:components])
@@ -109,7 +115,7 @@ def diffusion(graph: csr_matrix, components: int) -> np.ndarray:
         start = np.random.default_rng(0).normal(size=T.shape[0])
         values, vectors = eigsh(T, k=components, which="LM", v0=start)
     values, vectors = values.astype(np.float32), vectors.astype(np.float32)
-    at_one = values >= 1
+    at_one = values == 1
     return vectors * np.where(at_one, 1, values / np.where(at_one, 1, 1 - values))
 
 

@@ -163,9 +163,8 @@ def best_leiden(embedding: ArrayLike, near: Near, labels: ArrayLike) -> np.ndarr
     On the graph of the 15 nearest cells with UMAP's weights; the best by NMI, as scIB does. The
     labels take part, so this is for comparing embeddings, not for finding clusters.
     """
-    from sklearn.metrics import normalized_mutual_info_score
-
     import igraph
+    from sklearn.metrics import normalized_mutual_info_score
 
     weights = connectivities(near.first(JOINED))
     # both directions of an edge, in this order, as scanpy's graphs have them: ties depend on it

@@ -114,7 +114,9 @@ def _names(method: str | Sequence[str]) -> list[str]:
     return [method] if isinstance(method, str) else list(method)
 
 
-def _asked(method: str | Sequence[str], model: Model | None, label_key: str | None) -> dict[str, Any]:
+def _asked(
+    method: str | Sequence[str], model: Model | None, label_key: str | None
+) -> dict[str, Any]:
     """Make every method asked for, and principal components to hold them against."""
     from pancyte.tasks.frozen import FrozenModel
 
