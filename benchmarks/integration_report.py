@@ -33,9 +33,9 @@ def report(table: pd.DataFrame, control: list[dict[str, Any]]) -> None:
         + "; ".join(f"{name} {row.cells:,} ({row.scored:,})" for name, row in sizes.iterrows()),
         "- 5 seeds, 3 for scVI and scANVI: each draws other cells, batches alike where their sizes "
         "allow; ± is the 95 % interval of the mean over seeds",
-        "- scANVI is told the labels of 30 % of the cells; every method is scored on the other 70 %",
-        "- `matched` was chosen among four linear corrections on the first seeds of these very sets "
-        "(lab notes), so its scores are a little too good",
+        "- scANVI is told the labels of 30 % of the cells; all are scored on the other 70 %",
+        "- `matched` was chosen among four linear corrections on parts of these very sets (lab "
+        "notes), so its scores are a little too good",
         "- *auto* is what `pan.tl.integrate` takes of those without training, for seed 0, with all "
         "labels and with none",
         "",
@@ -106,10 +106,10 @@ def _pairs(table: pd.DataFrame) -> list[str]:
 def _control(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         "## Control: batch and biology confounded\n",
-        f"{rows[0]['cells']} cells of two pancreas studies that share delta cells; alpha cells are in "
-        "one study only, beta cells in the other. An aligner that is sure of itself lays alpha cells "
-        "over beta cells. *Seen*: `pan.tl.integrate` warns and `auto` refuses, with labels and with "
-        "none.\n",
+        f"{rows[0]['cells']} cells of two pancreas studies that share delta cells; alpha cells are "
+        "in one study only, beta cells in the other. An aligner that is sure of itself lays alpha "
+        "cells over beta cells. *Seen*: `pan.tl.integrate` warns of it and `auto` refuses it, with "
+        "labels and with none.\n",
         "| method | biology | batch | total | own type among 15 nearest, before → after | seen | "
         "without labels |",
         "|---|---:|---:|---:|---|---|---|",

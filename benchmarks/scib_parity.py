@@ -143,10 +143,11 @@ def report(rounds: list[list[dict[str, Any]]], peer: dict[str, Any]) -> str:
         ),
         "",
         "## CPU seconds\n",
-        "*First call*: k-means without Leiden, as the Benchmarker does by default; JAX compiles for "
-        "each shape of data. *Repeated*: the same cells again in the same process, nothing left to "
-        "compile. *Leiden*: ten resolutions as well; scib-metrics is given the neighbours and has "
-        "compiled already, pancyte searches them. pancyte: mean of three rounds, and their range.\n",
+        "*First call*: k-means without Leiden, as the Benchmarker does by default; JAX compiles "
+        "for each shape of data. *Repeated*: the same cells again in the same process, nothing "
+        "left to compile. *Leiden*: ten resolutions as well; scib-metrics is given the neighbours "
+        "and has compiled already, pancyte searches them. pancyte: mean of three rounds, and "
+        "their range.\n",
         "| cells | | pancyte | scib-metrics, first call | repeated | pancyte, Leiden | "
         "scib-metrics, Leiden |",
         "|---|---:|---:|---:|---:|---:|---:|",

@@ -58,7 +58,7 @@ def main() -> None:
     seconds: dict[str, dict[str, float]] = {}
     for title, sets in titles.items():
         seconds[title] = {}
-        # cold is a user's first call, which compiles; warm repeats it; same has the exact neighbours
+        # cold, a first call, compiles; warm repeats it; same is given the exact neighbours
         for kind in ("cold", "warm", "same"):
             table, seconds[title][kind] = scored(sets, given=kind == "same")
             print(title, kind, f"{seconds[title][kind]:.1f} CPU-s", flush=True)

@@ -37,7 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    demo, check, pretrain, scale, embed, annotate, integrate, map, bench, report, convert, models, publish,
+    demo, check, pretrain, scale, embed, annotate, integrate, map, bench, report, convert, models,
+    publish,
 ):  # fmt: skip
     app.command()(getattr(verb, verb.__name__.rsplit(".", 1)[1]))
 app.command("list")(listing.listing)

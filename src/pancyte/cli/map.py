@@ -43,7 +43,7 @@ def map(  # noqa: A001 -- the verb
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label cells by the votes of their nearest in a reference; it can be kept for the next time."""
+    """Label cells by the votes of their nearest in a reference, which can be kept for next time."""
     import pancyte as pan
     from pancyte.corpus.write import prepare_obs, write_h5ad
     from pancyte.mapping.reference import FACTS, load_index

@@ -78,7 +78,7 @@ class Evidence:
 
     @property
     def overcorrected(self) -> tuple[Loss, ...]:
-        """Groups of a single batch that were mixed with others: no batch effect was between them."""
+        """Groups of a single batch that were mixed with others, where no batch effect was."""
         return tuple(loss for loss in self.lost if len(loss.batches) == 1)
 
     def row(self) -> dict[str, Any]:
@@ -230,8 +230,8 @@ def choose(found: list[Evidence]) -> tuple[Evidence, str]:
     ranked = sorted(found, key=lambda one: -one.total.mean())
     sound = [one for one in ranked if not one.overcorrected]
     if not sound:
-        plain = next((one for one in ranked if one.method == UNCORRECTED), ranked[0])
-        return plain, "every method mixed a type found in one batch only with others"
+        least = next((one for one in ranked if one.method == UNCORRECTED), ranked[0])
+        return least, "every method mixed a type found in one batch only with others"
     best = sound[0]
     plain = next((one for one in sound if one.method == UNCORRECTED), None)
     refused = [one.method for one in ranked[: ranked.index(best)]]

@@ -70,7 +70,7 @@ class Projection:
         rank = min(COMPONENTS, min(X.shape) - 1)
         if rank < 1:
             raise InputError(
-                f"{cells.name} has {X.shape[0]} cells and {X.shape[1]} genes to take components of.",
+                f"{cells.name} has {X.shape[0]} cells and {X.shape[1]} genes for components.",
                 fix="Give at least two cells and two genes.",
             )
         fitted = PCA(rank, svd_solver="arpack", random_state=seed).fit(X)

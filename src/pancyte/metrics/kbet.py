@@ -48,9 +48,9 @@ def kbet(
 
     Notes
     -----
-    Büttner et al. 2019, Nat. Methods 16:43; by type as Luecken et al. 2022, 19:41, and scib-metrics.
-    See `diffusion` for why the score of a small type may change with the order of the cells: it
-    is no metric of a benchmark by itself.
+    Büttner et al. 2019, Nat. Methods 16:43; by type as Luecken et al. 2022, 19:41. `diffusion` says
+    why a type's score may change with the order of the cells; so it is no registered metric, only
+    a part of `pancyte.metrics.scib.scib`.
     """
     same_length(embedding=embedding, labels=labels, batches=batches)
     found = (survey(embedding).near if near is None else near).first(JOINED)

@@ -45,7 +45,7 @@ class SCVI:
 
 
 class SCANVI:
-    """scVI with the labels told, as far as they are known (Xu et al. 2021, Mol. Syst. Biol. 17:e9620).
+    """scVI with the labels told, as far as known (Xu et al. 2021, Mol. Syst. Biol. 17:e9620).
 
     Cells whose label is ``""`` are the unlabelled ones. scVI as above, then 20 epochs with labels.
     Its scores on cells whose labels it was given say nothing. Needs the extra ``scvi``.

@@ -1,4 +1,4 @@
-"""Tools: represent, annotate, integrate and map cells; results go into the AnnData, with how they were made."""
+"""Tools: represent, annotate, integrate, map cells; results go into the AnnData, and how made."""
 
 from pancyte.tl.annotation import annotate, require_labels
 from pancyte.tl.embedding import embed

@@ -173,8 +173,8 @@ def _warnings(chosen: Evidence, labels: np.ndarray | None, batches: np.ndarray) 
         alone = [str(n) for n in named if len(np.unique(batches[labels == n])) == 1]
         if alone:
             lines.append(
-                f"{len(alone)} of {len(named)} cell types are in one batch only ({', '.join(alone)}): "
-                "there, batch and biology cannot be told apart"
+                f"{len(alone)} of {len(named)} cell types are in one batch only "
+                f"({', '.join(alone)}): there, batch and biology cannot be told apart"
             )
     if chosen.overcorrected:
         lines.append(
