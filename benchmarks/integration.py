@@ -28,7 +28,7 @@ from pancyte.tasks.frozen import FrozenModel, RandomWeights
 from pancyte.tasks.matched import Matched, Standardised
 
 SEEDS, DEEP_SEEDS = 5, 3
-CELLS = 1500
+CELLS = 1000
 TOLD = 0.3
 """Share of cells whose labels scANVI is told; all methods are scored on the others."""
 ALPHA, BETA, DELTA = "pancreatic A cell", "type B pancreatic cell", "pancreatic D cell"
@@ -58,7 +58,7 @@ def cells_of(source: str) -> Cells:
 
 
 def draw(cells: Cells, batch_key: str, seed: int) -> Cells:
-    """Take up to 1,500 cells, types in proportion, each batch alike where sizes allow."""
+    """Take up to 1,000 cells, types in proportion, each batch alike where sizes allow."""
     labels, batches = column(cells, "cell_type"), column(cells, batch_key)
     names = np.unique(batches)
     rows = []

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PARTNERS = 20
 ROUNDS = 3
 FEWEST = 20
-"""Pairs below which a batch is left where it is."""
+"""Cells with a partner below which a batch is left where it is."""
 
 
 class Matched:
@@ -25,8 +25,9 @@ class Matched:
     cells of the two that are mutually among each other's 20 nearest are taken to be alike
     (Haghverdi et al. 2018, Nat. Biotechnol. 36:421), and the rotation and shift that bring these
     pairs closest are found in closed form (Procrustes; Schönemann 1966, Psychometrika 31:1). Three
-    rounds. A rigid motion changes no distance within a batch, so no biology seen there is lost,
-    and a type without partners pulls on nothing. Transductive, without labels.
+    rounds. A rigid motion changes no distance within a batch, so no biology seen there is lost;
+    but where batches hold different types it lays one type over another. Transductive, without
+    labels.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def _moved(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
     """Turn and shift `moving` onto its partners in `fixed`; leave it where too few are found."""
     for _ in range(ROUNDS):
         rows, partners = mutual_pairs(moving, fixed)
-        if len(rows) < FEWEST:
+        if len(np.unique(rows)) < FEWEST:
             return moving
         here, there = moving[rows].mean(axis=0), fixed[partners].mean(axis=0)
         U, _, Vt = np.linalg.svd((moving[rows] - here).T @ (fixed[partners] - there))
