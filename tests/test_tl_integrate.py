@@ -24,7 +24,7 @@ def path(adata, tmp_path_factory):
     return file
 
 
-def test_auto_writes_the_embedding_and_all_evidence(adata, capsys):
+def test_auto_writes_the_embedding_and_all_evidence(adata, tmp_path, capsys):
     done = pan.tl.integrate(adata, batch_key="study", label_key="cell_type", copy=True)
     assert done is not adata
     assert "X_integrated" not in adata.obsm
@@ -38,6 +38,13 @@ def test_auto_writes_the_embedding_and_all_evidence(adata, capsys):
     told = capsys.readouterr().err
     assert "biology" in told
     assert "batch" in told
+    figure = pan.pl.integration(done, save=tmp_path / "integration.png")
+    shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert set(shown) == names
+    assert [ax.get_title()[:5] for ax in figure.axes] == ["biolo", "batch", ".6 bi"]
+    assert (tmp_path / "integration.png").stat().st_size > 1000
+    with pytest.raises(InputError, match="not integrated"):
+        pan.pl.integration(adata)
 
 
 def test_one_method_comes_beside_no_integration(adata):

@@ -88,7 +88,8 @@ class Evidence:
         spread = {f"{name}_sd": round(float(v.std(ddof=1)), 4) for name, v in parts.items()}
         scores = {name: round(value, 4) for name, value in self.scores.items()}
         return {"method": self.method, **means, **spread, "scores": scores,
-                "lost": [str(loss) for loss in self.lost]}  # fmt: skip
+                "lost": [str(loss) for loss in self.lost],
+            "overcorrected": bool(self.overcorrected)}  # fmt: skip
 
 
 def weigh(
