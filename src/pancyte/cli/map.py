@@ -70,8 +70,8 @@ def map(  # noqa: A001 -- the verb
     adata = pan.read(file, transpose=transpose, genome=genome)
     tell_changed(prepare_obs(adata))
     if dry_run:
-        content = {"cells": adata.n_obs, "reference": len(index.vectors), "out": str(path)}
-        line = f"would map {adata.n_obs:,} cells onto {len(index.vectors):,} and write {path}"
+        content = {"cells": adata.n_obs, "reference": len(index), "out": str(path)}
+        line = f"would map {adata.n_obs:,} cells onto {len(index):,} and write {path}"
         emit(content, [line], as_json=as_json)
         return
     pan.tl.map(adata, index)

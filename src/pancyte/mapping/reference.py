@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from pancyte.corpus.cells import column
 from pancyte.corpus.notices import tell
 from pancyte.errors import InputError, IntegrityError, MissingError, ResourceError
 from pancyte.mapping.projection import Projection
-from pancyte.mapping.search import EXACT_UP_TO, Exact, Graph, bytes_a_cell
+from pancyte.mapping.search import EXACT_UP_TO, Exact, Lists, bytes_a_cell
 
 if TYPE_CHECKING:
     from pancyte.models.model import Model
@@ -26,9 +25,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FACTS = "index.json"
-VECTORS, CODES, GRAPH = "vectors.npy", "codes.npy", "graph.usearch"
+VECTORS, CODES, LISTS = "vectors.npy", "codes.npy", "lists.npz"
 PROJECTION, GENES = "projection.npz", "genes.parquet"
 PARTS = ("share", "chosen", "mean", "components")
+LIST_PARTS = ("order", "bounds", "centres")
 SAMPLED = 2000
 NEAREST = 15
 
@@ -73,12 +73,10 @@ class ReferenceIndex:
     ----------
     by
         A model, or the `Projection` that the reference itself gave.
-    vectors
-        (cells, width) float32.
     codes, classes
         Label of each cell, as a row of the sorted labels.
     search
-        `Exact` or `Graph`.
+        The vectors, in `Exact` or `Lists`.
     spacing
         Distances of sampled reference cells to their own 15th neighbour, sorted.
     facts
@@ -86,10 +84,9 @@ class ReferenceIndex:
     """
 
     by: Model | Projection
-    vectors: np.ndarray
     codes: np.ndarray
     classes: np.ndarray
-    search: Exact | Graph
+    search: Exact | Lists
     spacing: np.ndarray
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -114,7 +111,7 @@ class ReferenceIndex:
         model
             What represents the cells; without one, 50 principal components of the reference.
         approximate
-            Whether to build a graph; by default above 50,000 cells, if usearch is installed.
+            Whether to look through the nearest lists only; by default above 50,000 cells.
         seed
             Of what is sampled.
 
@@ -150,13 +147,16 @@ class ReferenceIndex:
     ) -> ReferenceIndex:
         """Make an index of vectors that are there already."""
         classes, codes = np.unique(labels, return_inverse=True)
-        search = Graph.build(vectors) if approximate else Exact(vectors)
-        made = cls(by, vectors, codes.ravel().astype(np.int32), classes, search, np.zeros(0), {})
+        search = Lists.build(vectors) if approximate else Exact(vectors)
+        made = cls(by, codes.ravel().astype(np.int32), classes, search, np.zeros(0), {})
         sampled = np.random.default_rng(0).permutation(len(vectors))[:SAMPLED]
         lengths = made.search.nearest(vectors[np.sort(sampled)], NEAREST + 1)[1]
         made.spacing = np.sort(lengths[:, -1])
         made.facts = {"cells": len(vectors), **(facts or {})}
         return made
+
+    def __len__(self) -> int:
+        return len(self.codes)
 
     @property
     def maker(self) -> dict[str, str]:
@@ -183,10 +183,11 @@ class ReferenceIndex:
         """Write the index as a folder, replaced as a whole; the model itself is not copied."""
         with files.atomic_path(folder) as partial:
             partial.mkdir()
-            np.save(partial / VECTORS, self.vectors)
+            np.save(partial / VECTORS, self.search.vectors)
             np.save(partial / CODES, self.codes)
-            if isinstance(self.search, Graph):
-                self.search.save(partial / GRAPH)
+            if isinstance(self.search, Lists):
+                lists = {name: getattr(self.search, name) for name in LIST_PARTS}
+                np.savez(partial / LISTS, **lists)
             if isinstance(self.by, Projection):
                 kept = {name: getattr(self.by, name) for name in PARTS}
                 np.savez(partial / PROJECTION, **kept)
@@ -214,10 +215,11 @@ def settle(cells: int, width: int, approximate: bool | None) -> bool:
         If that is more than the machine has.
     """
     if approximate is None:
-        approximate = cells > EXACT_UP_TO and find_spec("usearch") is not None
-    size = cells * bytes_a_cell(width, approximate=approximate)
-    how = "approximate graph" if approximate else "exact search"
-    tell(f"index: {cells:,} cells × {width}, {how}, {size / 1e6:,.0f} MB of memory")
+        approximate = cells > EXACT_UP_TO
+    # while lists are sorted there is a second copy
+    size = cells * bytes_a_cell(width) * (2 if approximate else 1)
+    how = "by lists" if approximate else "exact"
+    tell(f"index: {cells:,} cells × {width}, search {how}, {size / 1e6:,.0f} MB of memory")
     memory = machine_memory()
     if memory is not None and size > memory:
         raise ResourceError(
@@ -229,7 +231,7 @@ def settle(cells: int, width: int, approximate: bool | None) -> bool:
 
 
 def load_index(folder: str | Path, *, model: Model | None = None) -> ReferenceIndex:
-    """Load a saved index, vectors and graph mapped from disk.
+    """Load a saved index, its vectors mapped from disk.
 
     Parameters
     ----------
@@ -263,10 +265,12 @@ def load_index(folder: str | Path, *, model: Model | None = None) -> ReferenceIn
         vectors = np.load(place / VECTORS, mmap_mode="r", allow_pickle=False)
         codes = np.load(place / CODES, allow_pickle=False)
         by = _maker(place, facts, model)
-        graph = facts["search"] == Graph.kind
-        search = Graph.load(place / GRAPH) if graph else Exact(vectors)
+        search: Exact | Lists = Exact(vectors)
+        if facts["search"] == Lists.kind:
+            with np.load(place / LISTS, allow_pickle=False) as kept:
+                search = Lists(vectors, *(kept[name] for name in LIST_PARTS))
         classes, spacing = np.array(facts["classes"]), np.array(facts["spacing"])
-        return ReferenceIndex(by, vectors, codes, classes, search, spacing, facts["reference"])
+        return ReferenceIndex(by, codes, classes, search, spacing, facts["reference"])
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{place} is damaged ({error}).", fix="Build it again.") from error
 

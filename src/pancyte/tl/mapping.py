@@ -79,7 +79,7 @@ def map(  # noqa: A001 -- the verb
     adata.obsm[f"X_{key_added}"] = placed.vectors
     adata.obsm[f"{key_added}_votes"] = placed.votes.astype(np.float32)
     tell(
-        f"mapped by {index.maker['name']} onto {len(index.vectors):,} cells ({index.search.kind} "
+        f"mapped by {index.maker['name']} onto {len(index):,} cells ({index.search.kind} "
         f"search); {unlike.mean():.1%} lie too far from all of them, median vote "
         f"{np.median(placed.votes.max(axis=1)):.2f}"
     )
@@ -117,7 +117,7 @@ def build_index(
     model
         What places the cells; without one, the reference's own principal components.
     approximate
-        Whether to search approximately (needs ``pancyte[index]``); by default above 50,000 cells.
+        Whether to search approximately; by default above 50,000 cells.
     save
         Folder to write as well.
     """
