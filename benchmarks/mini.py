@@ -27,7 +27,7 @@ from pancyte.corpus.sources import Source
 from pancyte.shapes import Cells
 from pancyte.tasks.scvi import SCVI
 
-MINIBATCHES = 5000
+MINIBATCHES = 2000
 
 
 class OnceTrained:
