@@ -61,15 +61,16 @@ def embed(
     from pancyte.models.load import load
 
     use_device(device)
-    if pooling not in (None, "mean", "cls"):
-        raise UsageError(f"There is no pooling {pooling!r}.", fix="Use mean or cls.")
+    if pooling not in (None, "mean", "cls", "own"):
+        raise UsageError(f"There is no pooling {pooling!r}.", fix="Use mean, cls or own.")
     loaded = load(model)
+    width = loaded.backbone.pooled_width(pooling or loaded.pooling)
     key = f"X_{loaded.name.replace('-', '_')}"
     works = [
         Work(file, path, model, pooling, transpose, genome, device)
         for file, path in _places(files, out, force=force)
     ]
-    content: dict[str, Any] = {"width": loaded.backbone.width, "key": key}
+    content: dict[str, Any] = {"width": width, "key": key}
     if dry_run:
         content["files"] = [{"file": str(work.file), "out": str(work.out)} for work in works]
         emit(

@@ -212,6 +212,32 @@ def _equal(stored: Any, name: str, other: str) -> None:
         )
 
 
+def card_of(
+    folder: Path, importer: str, source: str, *, species: list[str], corpus: str, cells: int
+) -> Card:
+    """Write the card of a published model: what it is said to be, and that it was imported.
+
+    Parameters
+    ----------
+    folder
+        Its folder, whose name it gets.
+    importer
+        Which importer loads it.
+    source
+        Name and citation.
+    species, corpus, cells
+        What its authors say that it was trained on.
+    """
+    said = {"name": f"{corpus}, as published; not verifiable from the folder", "cells": cells}
+    return Card(
+        name=folder.resolve().name,
+        description=f"{source}; imported from a published folder.",
+        species=species,
+        trained_on=[said | {"content_hash": "unknown"}],
+        training={"imported": f"by pancyte's importer {importer}; training as published"},
+    )
+
+
 def stored_shapes(weights: SafeWeights, usual: Callable[[str], str]) -> dict[str, tuple[int, ...]]:
     """Return the shape of each weight in a checkpoint under its usual name, reading none."""
     with _opened(weights.path) as stored:
