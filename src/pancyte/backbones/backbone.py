@@ -45,6 +45,8 @@ class Backbone(nn.Module, ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type]
+    together: bool = False
+    """Whether cells read at the same time see one another, so that they must not be parted."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()

@@ -89,7 +89,7 @@ class UCEEmbedding(nn.Module):
         self.register_buffer("protein", torch.zeros(config.features, config.proteins))
         self.register_buffer("cls", torch.zeros(config.proteins))
         self.register_buffer("hidden", torch.zeros(config.proteins))
-        self.register_buffer("place", waves(config.places + 1, config.width))
+        self.register_buffer("place", waves(config.places + 1, config.width).unsqueeze(1))
         self.project = nn.Linear(config.proteins, config.width)
         self.norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
@@ -108,7 +108,7 @@ class UCEEmbedding(nn.Module):
         rows = frame.fill(known.index_select(0, which), known[-1], None) * math.sqrt(self.width)
         first = tokens.values.new_zeros(1)
         places = frame.fill(tokens.values.unsqueeze(1) + 1, first, None).squeeze(1).long()
-        return self.dropout(rows + self.place[places.clamp(max=len(self.place) - 1)])
+        return self.dropout(rows + self.place[places.clamp(max=len(self.place) - 1), 0])
 
 
 class UCE(Backbone):

@@ -164,7 +164,8 @@ class Model:
         out = np.zeros((len(tokens), self.backbone.pooled_width(pooling)), np.float32)
         network = self.backbone.to(device()).eval()
         with torch.inference_mode(), reproducible(network.device):
-            for rows in by_length(tokens, tokens_per_minibatch):
+            whole = [torch.arange(len(tokens))]
+            for rows in whole if network.together else by_length(tokens, tokens_per_minibatch):
                 few = tokens.select(rows).to(network.device)
                 pooled = network.pooled(few, pooling=pooling, skip=self.skip)
                 out[rows.numpy()] = pooled.float().cpu().numpy()

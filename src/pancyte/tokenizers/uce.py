@@ -60,7 +60,7 @@ class UCETokenizer(Tokenizer):
         else:
             where, starts = np.full(len(names), ""), pd.Series(np.zeros(len(names)))
         codes, chromosomes = pd.factorize(where, sort=True)
-        told = table.assign(**{CHROMOSOME: codes, START: starts.to_numpy(np.float64)})
+        told = table.assign(**{CHROMOSOME: codes.astype(np.float64), START: starts.to_numpy(np.float64)})
         return super().fit_table(with_marks(told, [str(name) for name in chromosomes]))
 
     def matched(self, features: pd.DataFrame) -> Match:
@@ -133,7 +133,7 @@ def with_marks(table: pd.DataFrame, chromosomes: list[str]) -> pd.DataFrame:
     """
     names = [*(f"<chromosome {name or 'unknown'}>" for name in chromosomes), END]
     marks = pd.DataFrame(index=pd.Index(names, name="feature"))
-    marks[CHROMOSOME] = np.minimum(np.arange(len(names)), len(chromosomes) - 1)
+    marks[CHROMOSOME] = np.minimum(np.arange(len(names)), len(chromosomes) - 1.0)
     marks = marks.assign(**{START: -1.0, "median": 1.0})
     text = [name for name in ("symbol", "ensembl_id") if name in table]
     return pd.concat([table, marks.assign(**dict.fromkeys(text, ""))]).rename_axis("feature")
