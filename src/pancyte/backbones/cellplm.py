@@ -13,7 +13,7 @@ from torch.nn.functional import gelu, linear
 from pancyte.backbones.backbone import Backbone, Pooling
 from pancyte.backbones.postnorm import check_shape, draw
 from pancyte.errors import UsageError
-from pancyte.shapes import Hidden, Tokens
+from pancyte.shapes import HIDDEN_ID, Hidden, Tokens
 
 EPS = 1e-6
 """What keeps flows from zero, as published."""
@@ -164,6 +164,7 @@ class CellPLM(Backbone):
 
     def __init__(self, config: CellPLMConfig) -> None:
         super().__init__(config)
+        self.together = config.together
         self.feature = nn.Embedding(config.features, config.width)
         self.mix = nn.Linear(config.width, config.width)
         self.norm = nn.GroupNorm(NORM_GROUPS, config.width)
@@ -171,18 +172,12 @@ class CellPLM(Backbone):
         self.layers = nn.ModuleList(FlowLayer(config) for _ in range(config.depth))
         self.norm_last = nn.LayerNorm(config.width)
         self.latent = Latent(config)
-        self.hidden = nn.Parameter(torch.zeros(()))
         self.initialise(0)
 
     @property
     def width(self) -> int:
         """Length of the vectors it returns."""
         return self.config.width
-
-    @property
-    def together(self) -> bool:
-        """Whether cells see one another."""
-        return self.config.together
 
     def initialise(self, seed: int) -> None:
         """Draw weights: normal with a deviation of one over the root of the width."""
@@ -197,8 +192,9 @@ class CellPLM(Backbone):
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Sum up each cell, mix cells, and add what comes of it to the tokens."""
         self.check_skip(skip)
-        values = torch.where(tokens.values.isnan(), self.hidden, tokens.values).unsqueeze(1)
-        told = self.feature(tokens.ids.clamp(min=0)) * values
+        # what is withheld adds nothing, as what is masked in the published code
+        values = tokens.values.nan_to_num(0.0) * (tokens.ids != HIDDEN_ID)
+        told = self.feature(tokens.ids.clamp(min=0)) * values.unsqueeze(1)
         cells = tokens.cell_index
         summed = told.new_zeros(len(tokens), self.width).index_add(0, cells, _common(told, tokens))
         rows = self.norm(self.dropout(self.mix(summed).relu()))

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pancyte.corpus.worker import checked_apart
 from pancyte.errors import IntegrityError, MissingError
 from pancyte.importers.convert import safe_weights
-from pancyte.importers.importer import Blueprint, Importer, card_of, stored_shapes
+from pancyte.importers.importer import Blueprint, Importer, card_of, genes_of, stored_shapes
 from pancyte.importers.plan import Weight, encoder_layer
 
 SOURCE = "Nicheformer (Schaar, Tejada-Lapuerta et al., bioRxiv 2024)"
@@ -157,7 +156,7 @@ def _table(place: Path, rows: int) -> tuple[pd.DataFrame, str]:
             fix=f"Put that of your technology there, such as dissociated{MEANS}.",
         )
     technology = "dissociated" if "dissociated" in found else next(iter(found))
-    genes = _genes(place / GENES)
+    genes = genes_of(place / GENES)
     try:
         means = np.load(found[technology], allow_pickle=False).astype(np.float64).ravel()
     except (ValueError, OSError, EOFError) as error:
@@ -173,16 +172,6 @@ def _table(place: Path, rows: int) -> tuple[pd.DataFrame, str]:
     means = np.nan_to_num(means)
     medians = np.where(means > 0, means, 1.0)
     return pd.DataFrame({"median": medians}, pd.Index(genes, name="feature")), technology
-
-
-def _genes(path: Path) -> pd.Index:
-    """Read the names of the columns, once another process has looked through the file."""
-    import h5py
-
-    checked_apart(path)
-    with h5py.File(path, "r") as content:
-        table = content["var"]
-        return pd.Index(table[table.attrs["_index"]].asstr()[:])
 
 
 def _usual(name: str) -> str:
