@@ -61,9 +61,7 @@ class Reference(nn.Module):
             [nn.ModuleDict({"logits": nn.Linear(width, clusters)})]
         )
         last = nn.ModuleDict({"mu": nn.Linear(48, latent), "var": nn.Linear(48, latent)})
-        inference.inference_qzyx = nn.ModuleList(
-            [nn.Linear(width + clusters, 48), nn.ReLU(), last]
-        )
+        inference.inference_qzyx = nn.ModuleList([nn.Linear(width + clusters, 48), nn.ReLU(), last])
         inference.y_mu = nn.Linear(clusters, latent)
         gmvae = nn.Module()
         gmvae.inference = inference

@@ -15,7 +15,7 @@ from pancyte.errors import UsageError
 from pancyte.shapes import Hidden, Tokens
 
 Pooling = Literal["mean", "cls", "own"]
-"""How a cell becomes one vector: the mean of its tokens', that of ``<cls>``, or the network's own."""
+"""A cell's one vector: the mean of its tokens', that of ``<cls>``, or the network's own way."""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.postnorm import check_shape, draw
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens
+import itertools
 
 EPS = 1e-4
 """What keeps features of the kernel from zero, as published."""
@@ -174,9 +175,11 @@ class ScBERT(Backbone):
         self.check_skip(skip)
         found, last = [self.bin.weight[:0]], [self.bin.weight[:0]]
         bounds = tokens.offsets.tolist()
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in itertools.pairwise(bounds):
             visible = None if tokens.visible is None else tokens.visible[start:stop]
-            rows = self._cell(tokens.ids[start:stop].long(), tokens.values[start:stop], visible, skip)
+            rows = self._cell(
+                tokens.ids[start:stop].long(), tokens.values[start:stop], visible, skip
+            )
             found.append(rows[:-1])
             last.append(rows[-1:])
         return Hidden(torch.cat(found), torch.cat(last), tokens.offsets, self.gene[:-1])

@@ -52,7 +52,9 @@ class Transcriptformer(Importer):
         """Read sizes, the genes of each species' file, and the levels of the assay."""
         config = _config(folder)
         sizes, data = config["model_config"], config.get("data_config", {})
-        if wrong := [name for name, kind in NEEDED.items() if not isinstance(sizes.get(name), kind)]:
+        if wrong := [
+            name for name, kind in NEEDED.items() if not isinstance(sizes.get(name), kind)
+        ]:
             raise IntegrityError(
                 f"{folder / 'config.json'} lacks a usable {wrong[0]}.", fix="Fetch it again."
             )
@@ -152,9 +154,7 @@ def _levels(
             raise MissingError(
                 f"{place} has no {path.name}.", fix="Put the published vocabs there."
             )
-        known = {
-            level: row for level, row in read_dictionary(path).items() if level != UNKNOWN
-        }
+        known = {level: row for level, row in read_dictionary(path).items() if level != UNKNOWN}
         rows = shapes.get(f"aux_embeddings.{name}.weight", (0,))[0]
         if not all(isinstance(row, int) and 0 <= row < rows for row in known.values()):
             raise IntegrityError(

@@ -140,7 +140,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     value = value.item() if type(value).__module__ == "numpy" else value
-    return value if value is None or isinstance(value, str | bool | int | float) else str(type(value))
+    return (
+        value if value is None or isinstance(value, str | bool | int | float) else str(type(value))
+    )
 
 
 def _numbers() -> list[Any]:

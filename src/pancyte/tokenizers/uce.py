@@ -60,7 +60,9 @@ class UCETokenizer(Tokenizer):
         else:
             where, starts = np.full(len(names), ""), pd.Series(np.zeros(len(names)))
         codes, chromosomes = pd.factorize(where, sort=True)
-        told = table.assign(**{CHROMOSOME: codes.astype(np.float64), START: starts.to_numpy(np.float64)})
+        told = table.assign(
+            **{CHROMOSOME: codes.astype(np.float64), START: starts.to_numpy(np.float64)}
+        )
         return super().fit_table(with_marks(told, [str(name) for name in chromosomes]))
 
     def matched(self, features: pd.DataFrame) -> Match:
@@ -113,12 +115,11 @@ class UCETokenizer(Tokenizer):
         drawn = drawn[np.lexsort((drawn, starts[drawn], turn[codes[drawn]]))]
         # a mark before the first and one behind the last gene of each chromosome
         bounds = np.flatnonzero(np.diff(turn[codes[drawn]], prepend=-1, append=len(chromosomes)))
-        opened = np.insert(
+        return np.insert(
             drawn.astype(np.int64),
             np.repeat(bounds, 2)[1:-1],
             np.stack([marks + chromosomes, np.full(len(chromosomes), len(codes) - 1)], 1).ravel(),
         )
-        return opened
 
 
 def with_marks(table: pd.DataFrame, chromosomes: list[str]) -> pd.DataFrame:
