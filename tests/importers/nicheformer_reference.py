@@ -1,4 +1,4 @@
-"""Nicheformer's forward pass on PyTorch's own encoder, padded, under the published names of keys."""
+"""Nicheformer's forward pass on PyTorch's own encoder, padded, under the published keys."""
 
 from __future__ import annotations
 

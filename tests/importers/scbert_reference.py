@@ -18,10 +18,7 @@ class Attention(nn.Module):
         self.fast_attention.register_buffer("projection_matrix", projection)
 
     def forward(self, rows: Tensor) -> Tensor:
-        heads = [
-            [getattr(self, f"to_{name}")(rows)[:, h * self.part : (h + 1) * self.part] for h in range(self.heads)]
-            for name in "qkv"
-        ]  # fmt: skip
+        heads = [getattr(self, f"to_{name}")(rows).split(self.part, dim=1) for name in "qkv"]
         projection = self.fast_attention.projection_matrix
         raised = [key @ projection.T * self.part**-0.25 for key in heads[1]]
         highest = max(each.max() for each in raised)

@@ -1,4 +1,4 @@
-"""scFoundation's cell encoder on PyTorch's own layers, a cell at a time, with the published keys."""
+"""scFoundation's cell encoder on PyTorch's layers, a cell at a time, with the published keys."""
 
 from __future__ import annotations
 

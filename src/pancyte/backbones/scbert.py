@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,7 +16,6 @@ from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.postnorm import check_shape, draw
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens
-import itertools
 
 EPS = 1e-4
 """What keeps features of the kernel from zero, as published."""
@@ -177,18 +177,16 @@ class ScBERT(Backbone):
         bounds = tokens.offsets.tolist()
         for start, stop in itertools.pairwise(bounds):
             visible = None if tokens.visible is None else tokens.visible[start:stop]
-            rows = self._cell(
-                tokens.ids[start:stop].long(), tokens.values[start:stop], visible, skip
-            )
+            here = tokens.ids[start:stop].long(), tokens.values[start:stop]
+            rows = self._cell(*here, visible, skip)
             found.append(rows[:-1])
             last.append(rows[-1:])
         return Hidden(torch.cat(found), torch.cat(last), tokens.offsets, self.gene[:-1])
 
     def _cell(self, ids: Tensor, values: Tensor, visible: Tensor | None, skip: int) -> Tensor:
         """Return the vectors of one cell's tokens, and behind them that of ``<cls>``."""
-        bins = values.nan_to_num(self.config.bins - 1).long().clamp(0, self.config.bins - 1)
         known = ids != HIDDEN_ID
-        rows = self.bin(bins) + self.gene[ids.clamp(min=0)] * known.unsqueeze(1)
+        rows = self._bins(values) + self.gene[ids.clamp(min=0)] * known.unsqueeze(1)
         behind = self.bin.weight[:1] + self.gene[-1:]
         seen = None if visible is None else _seen(visible)
         if seen is None:
@@ -201,6 +199,15 @@ class ScBERT(Backbone):
         for layer in self.layers[: self.config.depth - skip]:
             rows = layer(rows, seen)
         return self.norm(torch.cat([rows[chosen], rows[-1:]]))
+
+    def _bins(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens width"]:
+        """Look bins up; what is between two is read as a mixture of both, what is withheld last."""
+        highest = self.config.bins - 2
+        told = values.nan_to_num(0.0)
+        lower = told.long().clamp(0, highest)
+        first, next_one = self.bin(lower), self.bin((lower + 1).clamp(max=highest))
+        found = first + (told - lower).unsqueeze(1) * (next_one - first)
+        return torch.where(values.isnan().unsqueeze(1), self.bin.weight[-1], found)
 
 
 def _seen(visible: Tensor) -> Tensor:

@@ -63,10 +63,11 @@ class Transcriptformer(Importer):
         place = vocabulary or folder / VOCABULARIES
         special = data.get("special_tokens") or []
         genes = _genes(place, data.get("esm2_mappings") or [])
-        if len(special) + len(genes) != shapes.get(PROTEINS, (0,))[0] or START not in special:
+        rows = shapes.get(PROTEINS, (0,))[0]
+        if len(special) + len(genes) != rows or START not in special:
             raise IntegrityError(
-                f"{place} has {len(genes):,} genes and there are {len(special)} special tokens, the "
-                f"checkpoint has {shapes.get(PROTEINS, (0,))[0]:,} rows: they do not belong together.",
+                f"{place} has {len(genes):,} genes and there are {len(special)} special tokens, "
+                f"the checkpoint has {rows:,} rows: they do not belong together.",
                 fix="Use the vocabs that came with these weights.",
             )
         levels = _levels(place, data.get("aux_cols"), shapes)

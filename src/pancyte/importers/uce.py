@@ -120,10 +120,8 @@ def _genes(place: Path, rows: int) -> tuple[pd.DataFrame, np.ndarray, str]:
     names = (f"{species}_" + told["chromosome"][kept]).to_numpy(str)
     order, chromosomes = pd.factorize(names, sort=True)
     table = pd.DataFrame({"median": 1.0}, pd.Index(genes[kept], name="feature"))
-    table[CHROMOSOME], table[START] = (
-        order.astype(np.float64),
-        told["start"][kept].to_numpy(np.float64),
-    )
+    table[CHROMOSOME] = order.astype(np.float64)
+    table[START] = told["start"][kept].to_numpy(np.float64)
     marks = FIRST_CHROMOSOME + codes.get_indexer(chromosomes)
     taken = np.concatenate([numbers[kept], marks, [CLOSED]])
     if taken.max() >= rows:

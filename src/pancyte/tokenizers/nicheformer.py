@@ -1,4 +1,4 @@
-"""Nicheformer's ranks: genes against the mean of their technology, and what is known of the cell."""
+"""Nicheformer's ranks: genes against their technology's mean, and what is known of the cell."""
 
 from __future__ import annotations
 
