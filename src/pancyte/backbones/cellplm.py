@@ -185,7 +185,7 @@ class CellPLM(Backbone):
         with torch.no_grad():
             self.norm.weight.fill_(1.0)
             generator = torch.Generator().manual_seed(seed)
-            for part in self.latent.children():
+            for part in (self.latent.cluster, self.latent.widen, self.latent.mean):
                 noise = torch.randn(part.weight.shape, generator=generator)
                 part.weight.copy_(noise * part.weight.shape[1] ** -0.5)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -167,7 +167,8 @@ class Nicheformer(Backbone):
         self.check_skip(skip)
         frame, rows = self.embedding.framed(tokens)
         pads, empty = self.embedding.padding(frame)
-        for layer in self.layers[: self.config.depth - skip]:
+        layers: Any = self.layers[: self.config.depth - skip]
+        for layer in layers:
             rows, pads = layer(rows, frame), layer.asked(pads, empty, rows, frame)
         hidden = frame.take(rows, tokens, self.embedding.feature.weight)
         counts = tokens.lengths.unsqueeze(1)

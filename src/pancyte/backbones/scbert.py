@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -167,7 +167,8 @@ class ScBERT(Backbone):
         draw(self, seed, std=self.config.width**-0.5)
         generator = torch.Generator().manual_seed(seed)
         self.gene[:-1] = torch.randn(self.gene[:-1].shape, generator=generator)
-        for layer in self.layers:
+        layers: Any = self.layers
+        for layer in layers:
             layer.features.copy_(torch.randn(layer.features.shape, generator=generator))
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:

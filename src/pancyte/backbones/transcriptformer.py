@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +17,7 @@ from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens, offsets_of
 
 HEAD_WIDTH = 128
-ACTIVATIONS = {"gelu": gelu, "relu": relu, "silu": silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": gelu, "relu": relu, "silu": silu}
 LARGEST = 1e6
 """Scores beyond this are cut before they are squeezed, as in the published code."""
 
@@ -124,7 +125,7 @@ class CountLayer(nn.Module):
         super().__init__()
         width = config.width
         self.heads, self.softcap = config.heads, config.softcap
-        self.activation = ACTIVATIONS[config.activation]
+        self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[config.activation]
         self.norm_attention = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width, bias=config.attention_bias)
         self.out = nn.Linear(width, width, bias=config.attention_bias)
@@ -139,11 +140,9 @@ class CountLayer(nn.Module):
         """Update the rows of each cell; `bonus` of each key, and what else may not be `seen`."""
         rows = self.norm_attention(rows)
         lengths = [len(each) for each in bonus]
-        cells = self.qkv(rows).view(len(rows), 3, self.heads, -1).permute(1, 2, 0, 3)
-        parts = [
-            self._mixed(*cell, one, other)
-            for cell, one, other in zip(cells.split(lengths, dim=2), bonus, seen, strict=True)
-        ]
+        whole = self.qkv(rows).view(len(rows), 3, self.heads, -1).permute(1, 2, 0, 3)
+        cells = zip(whole.split(lengths, dim=2), bonus, seen, strict=True)
+        parts = [self._mixed(each[0], each[1], each[2], one, other) for each, one, other in cells]
         mixed = torch.cat(parts, dim=1).transpose(0, 1).flatten(1)
         rows = self.norm_forward(self.out(mixed) + rows)
         return self.contract(self.dropout(self.activation(self.expand(rows)))) + rows

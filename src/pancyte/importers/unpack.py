@@ -72,10 +72,12 @@ def weights(source: Path, target: Path) -> dict[str, Any]:
         raise ValueError("it holds no dictionary of weights")
     several = {name: part for name, part in found.items() if _nested(part)}
     if several and not _nested(found):
-        parts, tensors = several, {}
-        for name, part in parts.items():
-            tensors |= {f"{name}.{key}": value for key, value in _tensors(_inner(part)).items()}
-        settings = {str(name): _settings(part) for name, part in parts.items()}
+        tensors = {
+            f"{name}.{key}": value
+            for name, part in several.items()
+            for key, value in _tensors(_inner(part)).items()
+        }
+        settings = {str(name): _settings(part) for name, part in several.items()}
         left_out = sorted(str(name) for name in found if name not in several)
     else:
         inner = _inner(found)
