@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -59,7 +60,7 @@ class ScBERT(Importer):
             )
         random, head_width = shapes[projection]
         depth = len({n.split(".")[3] for n in shapes if n.startswith("performer.net.layers.")})
-        backbone = {
+        backbone: dict[str, Any] = {
             "features": len(genes),
             "value_kind": "continuous",
             "places": len(genes),

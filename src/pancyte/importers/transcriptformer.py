@@ -178,8 +178,8 @@ def _wanted(
         Weight("backbone.embedding.start", (PROTEINS,), special.index(START)),
         Weight("backbone.embedding.hidden", (PROTEINS,), hidden),
     ]
-    for ours, theirs in {"widen": 0, "norm": 2, "mix": 4}.items():
-        wanted += pair(f"backbone.embedding.{ours}", f"gene_embeddings.mlp.layers.{theirs}")
+    for part, place in {"widen": 0, "norm": 2, "mix": 4}.items():
+        wanted += pair(f"backbone.embedding.{part}", f"gene_embeddings.mlp.layers.{place}")
     for name, known in levels.items():
         key = f"aux_embeddings.{name}.weight"
         numbers = np.array(list(known.values()), np.int64)
@@ -188,7 +188,7 @@ def _wanted(
     forward = ("weight", "bias")[: 1 + backbone["inner_bias"]]
     for layer in range(backbone["depth"]):
         ours, theirs = f"backbone.layers.{layer}", f"transformer_encoder.encoder_layers.{layer}"
-        maps = [f"{theirs}.self_attn.linears.{place}" for place in range(4)]
+        maps = [f"{theirs}.self_attn.linears.{number}" for number in range(4)]
         for end in attention:
             wanted += [
                 Weight(f"{ours}.qkv.{end}", tuple(f"{one}.{end}" for one in maps[:3])),

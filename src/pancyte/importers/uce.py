@@ -122,7 +122,7 @@ def _genes(place: Path, rows: int) -> tuple[pd.DataFrame, np.ndarray, str]:
     table = pd.DataFrame({"median": 1.0}, pd.Index(genes[kept], name="feature"))
     table[CHROMOSOME] = order.astype(np.float64)
     table[START] = told["start"][kept].to_numpy(np.float64)
-    marks = FIRST_CHROMOSOME + codes.get_indexer(chromosomes)
+    marks = FIRST_CHROMOSOME + codes.get_indexer(pd.Index(chromosomes))
     taken = np.concatenate([numbers[kept], marks, [CLOSED]])
     if taken.max() >= rows:
         raise IntegrityError(
