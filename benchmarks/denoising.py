@@ -119,6 +119,8 @@ def clustering(shares: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, f
 
 def page(rows: list[dict], lines: list[str]) -> str:
     seeds = sorted({row["seed"] for row in rows})
+    trained = any(row["method"] == "scvi-denoise" for row in rows)
+    scvi = f"scVI: the first {TRAININGS}" if trained else "scVI was not run"
     head = [
         "# Denoising\n",
         "Real counts are thinned; every method sees the kept reads, and is asked about the "
@@ -127,7 +129,7 @@ def page(rows: list[dict], lines: list[str]) -> str:
         f"{CELLS:,} labelled cells, {GENES:,} variable genes; all methods get 2 % of the average "
         "cell, so that none calls a gene impossible.\n",
         *lines,
-        f"- seeds {seeds[0]} to {seeds[-1]} (scVI: the first {TRAININGS}); means with 95 % "
+        f"- seeds {seeds[0]} to {seeds[-1]} ({scvi}); means with 95 % "
         "intervals of the difference to the counts as they are, by drawing seeds anew\n",
     ]
     titles = {

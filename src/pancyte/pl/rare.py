@@ -76,8 +76,6 @@ def _with_components(adata: AnnData) -> AnnData:
 
 def _certainty(ax: Axes, table: pd.DataFrame, named: pd.Series) -> None:
     """Every group that stood out: its size and its q-value; those called in their colour."""
-    from matplotlib.ticker import NullFormatter
-
     colours = colours_of(map(str, as_categories(named).categories))
     q = -np.log10(np.maximum(table["q_value"].to_numpy(dtype=float), 1e-300))
     fill = [colours.get(str(name)) or GREY for name in table.index]
@@ -87,8 +85,7 @@ def _certainty(ax: Axes, table: pd.DataFrame, named: pd.Series) -> None:
             table["cells"].to_numpy()[rows], 1 + q[rows], marker=mark, s=50,
             c=np.array(fill)[rows] if rows.any() else None, linewidths=0,
         )  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlabel="cells", ylabel="1 − log10(q)")
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set(yscale="log", xlabel="cells", ylabel="1 − log10(q)")
     ax.set_title("all groups that stood out; × may be doublets")
     ax.spines[["top", "right"]].set_visible(False)
 

@@ -41,8 +41,8 @@ def rare(
     cluster is split by the genes that vary in it alone, and cells that share rarely read genes
     are gathered; a group's markers are genes at more than 1.5 times the level of any other group
     of its size. In the second part, which had no say in this, the markers are tested. The same
-    search on shuffled cells says how strong a group of chance is, and groups are called with a bounded
-    share of false discoveries. All is done for three dealings, and they have to agree.
+    search on shuffled cells says how strong a group of chance is, and groups are called with a
+    bounded share of false discoveries. All is done for three dealings, and they have to agree.
 
     Parameters
     ----------
