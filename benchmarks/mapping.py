@@ -78,7 +78,7 @@ def main() -> None:
         f"- seed 0; recall of the {K} nearest against exact search on 300 of the cells, with the "
         f"95 % interval over cells; speeds are medians of {ROUNDS} interleaved rounds (and their "
         "range), one thread, CPU seconds",
-        f"- peak memory of the whole benchmark {peak / 1e9:.1f} GB, several copies of the vectors in it",
+        f"- peak memory of the whole benchmark {peak / 1e9:.1f} GB, several copies of them in it",
         "",
         "| cells | recall | exact, queries a CPU second | lists | ratio | built, CPU s | "
         "bytes a cell | as stated before |",
