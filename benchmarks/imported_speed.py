@@ -215,7 +215,7 @@ The same weights (random, in the published layout), the same pancreas cells, the
 tokens; embeddings were compared first, and the largest difference is in the last column.
 
 {stamp}
-- one core; {rounds} rounds, the sides taking turns; CPU seconds, medians, and the range of ratios
+- one core; rounds: {rounds}, the sides taking turns; CPU seconds, medians, and the range of ratios
 - seed 0; the published code gets minibatches of {size} cells in the order of the file, padded to
   the longest; tokenising is counted on all sides, and is pancyte's
 

@@ -27,7 +27,7 @@ from pancyte.corpus.sources import Source
 from pancyte.shapes import Cells
 from pancyte.tasks.scvi import SCVI
 
-MINIBATCHES = 5000
+MINIBATCHES = 2000
 
 
 class OnceTrained:
@@ -38,7 +38,7 @@ class OnceTrained:
     def __init__(self, sources: list[str], batch_key: str | None) -> None:
         self.cells = [to_cells(load_dataset(name), name=name) for name in sources]
         self.batch_key = batch_key
-        self.vectors: dict[int, dict[bytes, np.ndarray]] = defaultdict(dict)
+        self.vectors: dict[int, dict[int, np.ndarray]] = defaultdict(dict)
 
     def embed(
         self, reference: Cells, *queries: Cells, batch_key: str | None, seed: int
@@ -156,8 +156,8 @@ def means(found: list[Results], name: str) -> list[str]:
     return lines
 
 
-def _keys(cells: Cells) -> list[bytes]:
-    return [bytes(key) for key in fingerprints(cells)]
+def _keys(cells: Cells) -> list[int]:
+    return [int(key) for key in fingerprints(cells)]
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_recipes_of_designs_are_listed():
         ({"licence": ""}, "licence"),
         ({"checked": ["none"], "unchecked": []}, "listed as unchecked"),
         ({"unchecked": ["colour"]}, "no field"),
-        ({"importer": "uce"}, "evidence"),
+        ({"importer": "uce", "evidence": None}, "evidence"),
         ({"tokens": ""}, "tokens"),
         ({"cells": -1}, "cells"),
         ({"colour": "red"}, "colour"),
@@ -103,6 +103,6 @@ def test_the_command(capsys):
     assert json.loads(out)["model"]["measured"]["seconds_per_cell"] == 3.0
     status, out, _ = call(["models", "scgpt"], capsys)
     assert "10.1038/s41592-024-02201-0" in out
-    assert "design only: recipes/scgpt-like.yaml" in out
+    assert "importer scgpt: verified against its own TransformerModel" in out
     status, _, told = call(["models", "scgptt"], capsys)
     assert (status, "Did you mean scgpt" in told) == (2, True)

@@ -31,7 +31,7 @@ def sorted_places(scores):
 def rows(pancreas):
     """Whole-transcriptome cells of all studies, from shallow to deep."""
     counts = to_cells(pancreas[::20].copy()).counts
-    totals = totals_of(counts.indptr, counts.data)
+    totals = totals_of(counts.indptr[:-1], counts.indptr[1:], counts.data)
     assert (totals == np.asarray(counts.sum(axis=1)).ravel()).all()
     starts, stops = counts.indptr[:-1].astype(np.int64), counts.indptr[1:].astype(np.int64)
     return Rows(counts.indices, counts.data, starts, stops, 1e4 / totals)

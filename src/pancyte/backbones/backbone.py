@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
 from pancyte.errors import UsageError
 from pancyte.shapes import Hidden, Tokens
+
+Pooling = Literal["mean", "cls", "own"]
+"""A cell's one vector: the mean of its tokens', that of ``<cls>``, or the network's own way."""
 
 
 @contextmanager
@@ -42,6 +45,8 @@ class Backbone(nn.Module, ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type]
+    together: bool = False
+    """Whether cells read at the same time see one another, so that they must not be parted."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -58,6 +63,30 @@ class Backbone(nn.Module, ABC):
 
         No token's vector may depend on one that `Tokens.visible` does not let it see.
         """
+
+    def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> torch.Tensor:
+        """Return one vector for each cell, (cells, `pooled_width`).
+
+        A backbone may leave out what does not reach these vectors, and may have a pooling of its
+        own, as some published models do.
+        """
+        self.pooled_width(pooling)
+        hidden = self(tokens, skip=skip)
+        return hidden.cls if pooling == "cls" else hidden.mean()
+
+    def pooled_width(self, pooling: Pooling) -> int:
+        """Length of the vectors that `pooled` returns.
+
+        Raises
+        ------
+        UsageError
+            If this backbone has no pooling of its own, but is asked for it.
+        """
+        if pooling == "own":
+            raise UsageError(
+                f"The backbone {self.name!r} has no pooling of its own.", fix="Use mean or cls."
+            )
+        return self.width
 
     @abstractmethod
     def initialise(self, seed: int) -> None:

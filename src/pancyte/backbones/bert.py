@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.backbone import Backbone
+from pancyte.backbones.backbone import Backbone, Pooling
 from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import Activation, PostNormLayer, check_shape, draw
 from pancyte.errors import UsageError
@@ -146,3 +146,13 @@ class Bert(Backbone):
         for layer in self.layers[: self.config.depth - skip]:
             rows = layer(rows, frame)
         return frame.take(rows, tokens, self.embedding.feature.weight)
+
+    def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
+        """Compute of the last layer no more than the ``<cls>`` that is asked for, on a CPU."""
+        whole = not self.config.cls or tokens.visible is not None or self.device.type != "cpu"
+        if pooling != "cls" or whole:
+            return super().pooled(tokens, pooling=pooling, skip=skip)
+        self.check_skip(skip)
+        frame = Frame.around(tokens, before=self.config.cls, after=self.config.eos)
+        rows = self.embedding(tokens, frame)
+        return frame.first(rows, self.layers[: self.config.depth - skip])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from pancyte.backbones.attention import Padding
 from pancyte.shapes import Hidden, Tokens, cell_index, offsets_of
@@ -66,6 +67,21 @@ class Frame:
             if places is not None and vectors is not None:
                 rows = rows.index_copy(0, places, vectors.expand(len(places), -1))
         return rows
+
+    def first(self, rows: Float[Tensor, "rows width"], layers: nn.ModuleList) -> Tensor:
+        """Run rows through `layers` and return each cell's first, all that the last layer updates.
+
+        Returns
+        -------
+        (cells, width); every cell must have a row, and see all of it.
+        """
+        if not len(layers):
+            return rows.index_select(0, self.offsets[:-1])
+        for layer in layers[:-1]:
+            rows = layer(rows, self)
+        asking = rows.index_select(0, self.offsets[:-1])
+        last: Any = layers[-1]
+        return last.asked(asking, [1] * len(self.lengths), rows, self)
 
     def take(self, rows: Float[Tensor, "rows width"], tokens: Tokens, table: Tensor) -> Hidden:
         """Take the rows apart.

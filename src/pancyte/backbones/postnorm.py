@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from pancyte.backbones.frame import Frame
 from pancyte.errors import UsageError
@@ -76,7 +76,44 @@ class PostNormLayer(nn.Module):
     ) -> Float[Tensor, "rows width"]:
         """Update the rows of each cell."""
         share = self.dropout.p if self.training else 0.0
-        mixed = mix(self.qkv(rows), frame, heads=self.heads, dropout=share)
+        return self._updated(rows, mix(self.qkv(rows), frame, heads=self.heads, dropout=share))
+
+    def asked(
+        self,
+        asking: Float[Tensor, "asking width"],
+        lengths: list[int],
+        rows: Float[Tensor, "rows width"],
+        frame: Frame,
+    ) -> Float[Tensor, "asking width"]:
+        """Update rows that see all rows of their cell but are seen by none.
+
+        Parameters
+        ----------
+        asking
+            These rows, each cell's behind those of the cell before.
+        lengths
+            How many each cell has.
+        rows, frame
+            The rows that are seen.
+        """
+        width = rows.shape[1]
+        query = linear(asking, self.qkv.weight[:width], self.qkv.bias[:width])
+        seen = linear(rows, self.qkv.weight[width:], self.qkv.bias[width:])
+        parts = seen.view(len(rows), 2, self.heads, -1).permute(1, 2, 0, 3)
+        cells = zip(
+            query.view(len(asking), self.heads, -1).transpose(0, 1).split(lengths, dim=1),
+            parts.split(frame.lengths, dim=2),
+            strict=True,
+        )
+        mixed = [
+            scaled_dot_product_attention(one[None], key[None], value[None])[0]
+            if key.shape[1]
+            else torch.zeros_like(one)
+            for one, (key, value) in cells
+        ]
+        return self._updated(asking, torch.cat(mixed, dim=1).transpose(0, 1).flatten(1))
+
+    def _updated(self, rows: Tensor, mixed: Tensor) -> Tensor:
         rows = self.norm_attention(rows + self.dropout(self.out(mixed)))
         inner = self.inner_dropout(self.activation(self.expand(rows)))
         return self.norm_forward(rows + self.dropout(self.contract(inner)))

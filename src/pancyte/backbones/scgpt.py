@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.backbone import Backbone
+from pancyte.backbones.backbone import Backbone, Pooling
 from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import PostNormLayer, check_shape, draw
 from pancyte.errors import UsageError
@@ -193,3 +193,12 @@ class ScGPT(Backbone):
         for layer in self.layers[: self.config.depth - skip]:
             rows = layer(rows, frame)
         return frame.take(rows, tokens, self.embedding.table())
+
+    def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
+        """Compute of the last layer no more than the ``<cls>`` that is asked for, on a CPU."""
+        if pooling != "cls" or tokens.visible is not None or self.device.type != "cpu":
+            return super().pooled(tokens, pooling=pooling, skip=skip)
+        self.check_skip(skip)
+        frame = Frame.around(tokens, before=True, after=False)
+        rows = self.embedding(tokens, frame)
+        return frame.first(rows, self.layers[: self.config.depth - skip])

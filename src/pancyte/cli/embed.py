@@ -42,7 +42,8 @@ def embed(
         Path | None, typer.Option("--out", "-o", help="h5ad to write; a folder for many files.")
     ] = None,
     pooling: Annotated[
-        str | None, typer.Option(help="mean or cls; the model's own way if not given.")
+        str | None,
+        typer.Option(help="mean, cls, or own where a model has one; what suits it if not given."),
     ] = None,
     dask: Cluster = None,
     transpose: Transpose = False,
@@ -61,15 +62,17 @@ def embed(
     from pancyte.models.load import load
 
     use_device(device)
-    if pooling not in (None, "mean", "cls"):
-        raise UsageError(f"There is no pooling {pooling!r}.", fix="Use mean or cls.")
+    if pooling not in (None, "mean", "cls", "own"):
+        raise UsageError(f"There is no pooling {pooling!r}.", fix="Use mean, cls or own.")
     loaded = load(model)
+    chosen: Any = pooling or loaded.pooling
+    width = loaded.backbone.pooled_width(chosen)
     key = f"X_{loaded.name.replace('-', '_')}"
     works = [
         Work(file, path, model, pooling, transpose, genome, device)
         for file, path in _places(files, out, force=force)
     ]
-    content: dict[str, Any] = {"width": loaded.backbone.width, "key": key}
+    content: dict[str, Any] = {"width": width, "key": key}
     if dry_run:
         content["files"] = [{"file": str(work.file), "out": str(work.out)} for work in works]
         emit(

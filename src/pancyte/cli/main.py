@@ -16,7 +16,9 @@ from pancyte.cli import (
     demo,
     denoise,
     embed,
+    integrate,
     listing,
+    map,  # noqa: A004 -- the verb
     models,
     pretrain,
     publish,
@@ -37,7 +39,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    demo, check, pretrain, scale, embed, annotate, rare, denoise, bench, report, convert, models,
+    demo, check, pretrain, scale, embed, annotate, integrate, map, rare, denoise, bench, report,
+    convert, models,
     publish,
 ):  # fmt: skip
     app.command()(getattr(verb, verb.__name__.rsplit(".", 1)[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,11 @@ from pancyte._settings import settings
 from pancyte.corpus.worker import apart
 from pancyte.errors import IntegrityError
 
-PRODUCTS = {"weights": "model.safetensors", "dictionary": "dictionary.json"}
+PRODUCTS = {
+    "weights": "model.safetensors",
+    "names": "names.json",
+    "dictionary": "dictionary.json",
+}
 # Seconds of computing: importing PyTorch takes 10, and 5 MB a second is a tenth of the usual
 PATIENCE = 60
 SLOWEST = 5e6
@@ -32,12 +36,15 @@ class SafeWeights:
         Hash of `source`.
     left_out
         What it held besides tensors.
+    settings
+        What it said of its network, as text and numbers.
     """
 
     source: Path
     path: Path
     sha256: str
     left_out: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def safe_weights(path: Path) -> SafeWeights:
@@ -52,7 +59,19 @@ def safe_weights(path: Path) -> SafeWeights:
         return SafeWeights(path, path, files.sha256(path))
     product = _converted(path, "weights")
     record = json.loads((product.parent / "source.json").read_text("utf-8"))
-    return SafeWeights(path, product, record["source_sha256"], tuple(record["left_out"]))
+    left_out, told = tuple(record["left_out"]), record.get("settings", {})
+    return SafeWeights(path, product, record["source_sha256"], left_out, told)
+
+
+def read_names(path: Path) -> list[str]:
+    """List the names of the tensors of a PyTorch dictionary, in their order in the file.
+
+    Raises
+    ------
+    IntegrityError
+        If it is damaged, or asks for more than tensors.
+    """
+    return list(json.loads(_converted(path, "names").read_text("utf-8")))
 
 
 def read_dictionary(path: Path) -> dict[str, Any]:
@@ -77,6 +96,8 @@ def _converted(path: Path, kind: str) -> Path:
     """Convert a pickle, or find what it was converted to; the copy must be what was written."""
     source = files.sha256(path)
     folder = settings.cache_dir / "converted" / source
+    if kind == "names":
+        folder = folder.with_name(f"{source}-names")
     product, record = folder / PRODUCTS[kind], folder / "source.json"
     if product.is_file() and record.is_file():
         if json.loads(record.read_text("utf-8"))["sha256"] == files.sha256(product):

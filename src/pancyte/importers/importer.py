@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from pancyte import registry
+from pancyte.corpus.worker import checked_apart
 from pancyte.errors import IntegrityError
 from pancyte.importers.convert import SafeWeights
 from pancyte.importers.plan import KeyPlan, Weight, rename
@@ -210,6 +211,48 @@ def _equal(stored: Any, name: str, other: str) -> None:
             f"{name} should repeat {other}, but differs from it.",
             fix="This model was changed in a way that cannot be represented here.",
         )
+
+
+def genes_of(path: Path) -> pd.Index:
+    """Read the names of the columns of an h5ad, once another process has looked through it.
+
+    Raises
+    ------
+    PancyteError
+        If the file is damaged.
+    """
+    import h5py
+
+    checked_apart(path)
+    with h5py.File(path, "r") as content:
+        table = content["var"]
+        return pd.Index(table[table.attrs["_index"]].asstr()[:])
+
+
+def card_of(
+    folder: Path, importer: str, source: str, *, species: list[str], corpus: str, cells: int
+) -> Card:
+    """Write the card of a published model: what it is said to be, and that it was imported.
+
+    Parameters
+    ----------
+    folder
+        Its folder, whose name it gets.
+    importer
+        Which importer loads it.
+    source
+        Name and citation.
+    species, corpus, cells
+        What its authors say that it was trained on.
+    """
+    said = {"name": f"{corpus}, as published; not verifiable from the folder", "cells": cells}
+    return Card(
+        name=folder.resolve().name,
+        description=f"{source}; imported from a published folder.",
+        species=species,
+        trained_on=[said | {"content_hash": "unknown"}],
+        training={"imported": f"by pancyte's importer {importer}; training as published"},
+    )
 
 
 def stored_shapes(weights: SafeWeights, usual: Callable[[str], str]) -> dict[str, tuple[int, ...]]:

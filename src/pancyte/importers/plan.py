@@ -176,6 +176,26 @@ def pair(ours: str, theirs: str) -> list[Weight]:
     return [Weight(f"{ours}.{end}", (f"{theirs}.{end}",)) for end in ("weight", "bias")]
 
 
+def encoder_layer(ours: str, theirs: str) -> list[Weight]:
+    """List the weights of one ``torch.nn.TransformerEncoderLayer``."""
+    parts = {
+        "out": "self_attn.out_proj",
+        "expand": "linear1",
+        "contract": "linear2",
+        "norm_attention": "norm1",
+        "norm_forward": "norm2",
+    }
+    qkv = [
+        Weight(f"{ours}.qkv.{end}", (f"{theirs}.self_attn.in_proj_{end}",))
+        for end in ("weight", "bias")
+    ]
+    return qkv + [
+        weight
+        for mine, other in parts.items()
+        for weight in pair(f"{ours}.{mine}", f"{theirs}.{other}")
+    ]
+
+
 def rename(names: Iterable[str], change: Callable[[str], str]) -> dict[str, str]:
     """Map each key's usual name to the name it has in the file.
 

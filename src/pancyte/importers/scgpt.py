@@ -12,7 +12,7 @@ import pandas as pd
 from pancyte.errors import IntegrityError, MissingError
 from pancyte.importers.convert import safe_weights
 from pancyte.importers.importer import Blueprint, Importer, read_settings, stored_shapes
-from pancyte.importers.plan import Weight, pair
+from pancyte.importers.plan import Weight, encoder_layer, pair
 from pancyte.models.card import Card
 
 SOURCE = "scGPT (Cui et al., Nature Methods 2024)"
@@ -186,20 +186,8 @@ def _wanted(
         wanted.append(Weight("backbone.embedding.value.table.weight", (name,)))
         wanted += pair("backbone.embedding.value.norm", "value_encoder.enc_norm")
     for layer in range(backbone["depth"]):
-        ours, theirs = f"backbone.layers.{layer}", f"transformer_encoder.layers.{layer}"
-        wanted += [
-            Weight(f"{ours}.qkv.{end}", (f"{theirs}.self_attn.in_proj_{end}",))
-            for end in ("weight", "bias")
-        ]
-        parts = {
-            "out": "self_attn.out_proj",
-            "expand": "linear1",
-            "contract": "linear2",
-            "norm_attention": "norm1",
-            "norm_forward": "norm2",
-        }
-        for mine, other in parts.items():
-            wanted += pair(f"{ours}.{mine}", f"{theirs}.{other}")
+        theirs = f"transformer_encoder.layers.{layer}"
+        wanted += encoder_layer(f"backbone.layers.{layer}", theirs)
     return wanted + _wanted_heads(objective)
 
 

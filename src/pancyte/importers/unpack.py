@@ -1,8 +1,8 @@
 """Unpack a pickle that nobody vouches for, in a process of its own, into what cannot run.
 
-``python -m pancyte.importers.unpack FILE weights|dictionary TARGET`` writes TARGET and prints one
-JSON object: what was left out, or the name of an error with what is wrong and how to fix it.
-Weights become safetensors, dictionaries JSON.
+``python -m pancyte.importers.unpack FILE weights|names|dictionary TARGET`` writes TARGET and prints
+one JSON object: what was left out, or the name of an error with what is wrong and how to fix it.
+Weights become safetensors, dictionaries and the names of weights JSON.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ ALLOWED = {
     ("_codecs", "encode"),
 }
 NESTED = ("model_state_dict", "state_dict", "model", "module")
+SETTINGS = ("hyper_parameters", "config")
 AGAIN = "Copy or download the file again."
 DISTRUST = "Do not open it with anything else. Fetch the model from its authors again."
 
@@ -65,27 +66,103 @@ def weights(source: Path, target: Path) -> dict[str, Any]:
     import torch
     from safetensors.torch import save_file
 
-    found = torch.load(source, map_location="cpu", weights_only=True)
-    for name in NESTED:
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
+    with torch.serialization.safe_globals(_numbers()):
+        found = torch.load(source, map_location="cpu", weights_only=True)
     if not isinstance(found, dict):
         raise ValueError("it holds no dictionary of weights")
-    tensors = {
+    several = {name: part for name, part in found.items() if _nested(part)}
+    if several and not _nested(found):
+        tensors = {
+            f"{name}.{key}": value
+            for name, part in several.items()
+            for key, value in _tensors(_inner(part)).items()
+        }
+        settings = {str(name): _settings(part) for name, part in several.items()}
+        left_out = sorted(str(name) for name in found if name not in several)
+    else:
+        inner = _inner(found)
+        tensors, settings = _tensors(inner), _settings(found)
+        left_out = sorted(str(name) for name in inner if str(name) not in tensors)
+    if not tensors:
+        raise ValueError("it holds no weights")
+    save_file(tensors, target)
+    return {"left_out": left_out, "settings": settings}
+
+
+def names(source: Path, target: Path) -> dict[str, Any]:
+    """Write the names of the vectors in a PyTorch or HDF5 file as JSON, in their order."""
+    if source.suffix in (".h5", ".hdf5"):
+        import h5py
+
+        with h5py.File(source, "r") as content:
+            found = list(content["keys"].asstr()[:])
+    else:
+        import torch
+
+        found = list(torch.load(source, map_location="cpu", weights_only=True, mmap=True))
+    if not all(isinstance(name, str) for name in found):
+        raise ValueError("it holds no names")
+    target.write_text(json.dumps(found), "utf-8")
+    return {"left_out": []}
+
+
+def _nested(found: Any) -> bool:
+    return isinstance(found, dict) and any(isinstance(found.get(name), dict) for name in NESTED)
+
+
+def _inner(found: dict[Any, Any]) -> dict[Any, Any]:
+    for name in NESTED:
+        if isinstance(found.get(name), dict):
+            found = found[name]
+    return found
+
+
+def _tensors(found: dict[Any, Any]) -> dict[str, Any]:
+    import torch
+
+    return {
         str(name): value.detach().contiguous().clone()
         for name, value in found.items()
         if isinstance(value, torch.Tensor)
     }
-    if not tensors:
-        raise ValueError("it holds no weights")
-    save_file(tensors, target)
-    return {"left_out": sorted(str(name) for name in found if str(name) not in tensors)}
+
+
+def _settings(found: dict[Any, Any]) -> dict[str, Any]:
+    """Keep what a checkpoint says of its network, as far as it is text and numbers."""
+    told: dict[str, Any] = {}
+    for name in SETTINGS:
+        if isinstance(found.get(name), dict):
+            told |= _plain(found[name])
+    return told
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    value = value.item() if type(value).__module__ == "numpy" else value
+    return (
+        value if value is None or isinstance(value, str | bool | int | float) else str(type(value))
+    )
+
+
+def _numbers() -> list[Any]:
+    """List what a number of numpy's is made of in a pickle; a scheduler's state holds such."""
+    import codecs
+
+    import numpy as np
+
+    scalar: Any = np.float64(0).__reduce__()[0]
+    kinds = {type(np.dtype(letter)) for letter in "?bhilqBHILQefd"}
+    places = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [*places, np.dtype, *kinds, (codecs.encode, "_codecs.encode")]
 
 
 def report(source: Path, kind: str, target: Path) -> dict[str, Any]:
     """Unpack `source` and return what was left out, errors included, as plain fields."""
     try:
-        return (weights if kind == "weights" else dictionary)(source, target)
+        return {"weights": weights, "names": names, "dictionary": dictionary}[kind](source, target)
     except ForbiddenError as error:
         return _refused(source, str(error))
     except MemoryError:

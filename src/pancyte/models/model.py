@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from pancyte import files, registry
 from pancyte._settings import settings
-from pancyte.backbones.backbone import Backbone, reproducible
+from pancyte.backbones.backbone import Backbone, Pooling, reproducible
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.notices import tell
 from pancyte.errors import UsageError
@@ -31,8 +31,6 @@ from pancyte.tokenizers.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-Pooling = Literal["mean", "cls"]
 
 
 def device() -> torch.device:
@@ -63,8 +61,8 @@ class Model:
     priors
         What is known of genes beforehand, also of those outside the vocabulary.
     pooling
-        How `embed` makes one vector of a cell unless told otherwise: ``"mean"`` over its tokens, or
-        ``"cls"``.
+        How `embed` makes one vector of a cell unless told otherwise: ``"mean"`` over its tokens,
+        ``"cls"``, or the backbone's ``"own"`` way.
 
     Attributes
     ----------
@@ -150,24 +148,26 @@ class Model:
         cells
             Raw counts.
         pooling
-            ``"mean"`` over a cell's tokens, or ``"cls"``; None is the model's own way.
+            ``"mean"`` over a cell's tokens, ``"cls"``, or where a published model has another way
+            ``"own"``; None is what the model is meant for.
         tokens_per_minibatch
             How many tokens are computed at once; memory grows with it, the result does not
             depend on it (beyond 1e-5).
 
         Returns
         -------
-        (cells, width), float32. A cell without any known gene gets zeros.
+        (cells, width), float32; ``"own"`` may be wider. A cell without any known gene gets zeros.
         """
         given = cells if isinstance(cells, Cells) else to_cells(cells)
         tokens = self.tokenizer(given)
         pooling = pooling or self.pooling
-        out = np.zeros((len(tokens), self.backbone.width), np.float32)
+        out = np.zeros((len(tokens), self.backbone.pooled_width(pooling)), np.float32)
         network = self.backbone.to(device()).eval()
         with torch.inference_mode(), reproducible(network.device):
-            for rows in by_length(tokens, tokens_per_minibatch):
-                hidden = network(tokens.select(rows).to(network.device), skip=self.skip)
-                pooled = hidden.cls if pooling == "cls" else hidden.mean()
+            whole = [torch.arange(len(tokens))]
+            for rows in whole if network.together else by_length(tokens, tokens_per_minibatch):
+                few = tokens.select(rows).to(network.device)
+                pooled = network.pooled(few, pooling=pooling, skip=self.skip)
                 out[rows.numpy()] = pooled.float().cpu().numpy()
         out[tokens.lengths.numpy() == 0] = 0.0
         if self.normalise:

@@ -1,10 +1,11 @@
-"""Figures: embeddings, annotations and their certainty, confusions, training curves and benchmarks.
+"""Figures: embeddings, annotations, integrations, confusions, training curves, benchmarks.
 
 Every function returns matplotlib axes or a figure, draws on ``ax`` where one is given, and
 writes a file with ``save="figure.pdf"``. Colours stay apart under colour-vision deficiency.
 """
 
 from pancyte.pl.cells import annotation, embedding
+from pancyte.pl.integration import integration
 from pancyte.pl.rare import rare
 from pancyte.pl.scores import benchmark, confusion, training
 from pancyte.pl.stress import severities, stress
@@ -18,6 +19,7 @@ __all__ = [
     "confusion_sets",
     "coverage",
     "embedding",
+    "integration",
     "rare",
     "reliability",
     "severities",

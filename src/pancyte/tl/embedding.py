@@ -17,7 +17,7 @@ def embed(
     adata: AnnData,
     model: Model | str,
     *,
-    pooling: Literal["mean", "cls"] | None = None,
+    pooling: Literal["mean", "cls", "own"] | None = None,
     layer: str | None = None,
     key_added: str | None = None,
     copy: bool = False,
@@ -31,7 +31,8 @@ def embed(
     model
         A loaded model, or what `pancyte.load` takes.
     pooling
-        Average over a cell's genes, or the ``<cls>`` vector; by default what suits the model.
+        Average over a cell's genes, the ``<cls>`` vector, or ``"own"``, where a published model has
+        a way of its own; by default what the model is meant for.
     layer
         Layer that holds the counts; found and verified if not given.
     key_added

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,27 +63,34 @@ class AlignedTokenizer:
         """
         indptr = np.asarray(indptr, np.int64)
         self._check(indptr, indices, data)
-        totals = totals_of(indptr, data) if totals is None else np.asarray(totals, np.float64)
-        scale = self.tokenizer.config.target_sum / np.where(totals > 0, totals, 1.0)
         starts = indptr[:-1]
+        if totals is None:
+            totals = totals_of(starts, indptr[1:], data)
+        totals = np.asarray(totals, np.float64)
         if self._same:
-            rows = Rows(indices, data, starts, indptr[1:], scale)
+            rows = Rows(indices, data, starts, indptr[1:], self._scale(totals))
         else:
             ids, counts, stops = project(indptr, indices, data, self.columns)
-            rows = Rows(ids, counts, starts, stops, scale)
+            rows = Rows(ids, counts, starts, stops, self._scale(totals))
+        if self.tokenizer.known_total:
+            known = totals_of(rows.starts, rows.stops, rows.counts)
+            rows = replace(rows, scale=self._scale(known))
         ids, values, offsets = self.tokenizer.pack(rows)
         told: dict[str, torch.Tensor] = {
             name: torch.zeros(len(starts), dtype=torch.int64)
             for name in self.tokenizer.config.context
         }
         if self.tokenizer.keeps_counts:
-            told[COUNT_SCALE] = torch.from_numpy(scale.astype(np.float32))
+            told[COUNT_SCALE] = torch.from_numpy(rows.scale.astype(np.float32))
         return Tokens(
             torch.from_numpy(ids.astype(np.int32, copy=False)),
             torch.from_numpy(values.astype(np.float32, copy=False)),
             torch.from_numpy(offsets),
             {**told, **(context or {})},
         )
+
+    def _scale(self, totals: np.ndarray) -> np.ndarray:
+        return self.tokenizer.config.target_sum / np.where(totals > 0, totals, 1.0)
 
     def _check(self, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray) -> None:
         stored = int(indptr[-1]) if len(indptr) else -1

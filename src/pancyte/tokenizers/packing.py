@@ -89,11 +89,11 @@ def offsets_of(lengths: np.ndarray) -> np.ndarray:
 
 # Sums of counts are exact in any order below 2⁵³, so the compiler may add several at once
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
-def totals_of(indptr: np.ndarray, data: np.ndarray) -> np.ndarray:
-    """Add up each row of a CSR matrix in double precision. Shape (cells,)."""
-    totals = np.empty(len(indptr) - 1, np.float64)
+def totals_of(starts: np.ndarray, stops: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Add up the values of each row in double precision. Shape (cells,)."""
+    totals = np.empty(len(starts), np.float64)
     for row in range(len(totals)):
-        values, total = data[indptr[row] : indptr[row + 1]], 0.0
+        values, total = data[starts[row] : stops[row]], 0.0
         for place in range(len(values)):
             total += values[place]
         totals[row] = total

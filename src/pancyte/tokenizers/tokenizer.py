@@ -55,6 +55,8 @@ class Tokenizer:
     value_kind: ClassVar[Literal["continuous", "rank"]]
     keeps_counts: ClassVar[bool] = False
     """Whether values are log1p(count · scale), so that counts can be had back."""
+    known_total: ClassVar[bool] = False
+    """Whether a cell's total is that of the vocabulary's features, not of all measured ones."""
     Config: ClassVar[type[TokenizerConfig]] = TokenizerConfig
 
     def __init__(
