@@ -130,9 +130,9 @@ class Lists:
             else:
                 near = np.broadcast_to(np.arange(few), block.shape)
             best[who, slot, :few], found[who, slot, :few] = block, near + start
-        best, found = best.reshape(len(asked), -1), found.reshape(len(asked), -1)
-        nearest = np.argpartition(best, k - 1, axis=1)[:, :k]
-        return _by_distance(asked, self.vectors, np.take_along_axis(found, nearest, axis=1))
+        nearest = np.argpartition(best.reshape(len(asked), -1), k - 1, axis=1)[:, :k]
+        rows = np.take_along_axis(found.reshape(len(asked), -1), nearest, axis=1)
+        return _by_distance(asked, self.vectors, rows)
 
 
 def _enough(k: int, cells: int) -> int:
