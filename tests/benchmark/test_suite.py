@@ -35,7 +35,14 @@ def test_shipped_suites_are_valid_and_ask_with_five_seeds(name):
 
 
 def test_shipped_suites():
-    assert shipped_suites() == ["kang", "pancreas", "pancreas-donors", "pbmc", "zero-shot"]
+    assert shipped_suites() == [
+        "kang",
+        "pancreas",
+        "pancreas-donors",
+        "pbmc",
+        "stress",
+        "zero-shot",
+    ]
 
 
 def test_a_suite_of_ones_own_runs_with_all_baselines(tmp_path):
