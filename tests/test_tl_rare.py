@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 import pancyte as pan
 from pancyte.cli.main import app, run
 from pancyte.errors import InputError
-from pancyte.rare.finder import Limits
+from pancyte.rare.finder import GroupLimits
 
-LIMITS = Limits(splits=1)
+LIMITS = GroupLimits(splits=1)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from pancyte import registry
 from pancyte.errors import InputError, UsageError
-from pancyte.rare.finder import Limits, find_rare
+from pancyte.rare.finder import GroupLimits, find_rare
 from pancyte.tasks.task import FindsRare
 from tests.rare.conftest import drawn, made
 
@@ -71,7 +71,7 @@ def test_another_view_is_looked_in_and_named(planted):
         asked.append(counts.sum())
         return np.asarray(counts[:, -12:].toarray() > 0, dtype=float) + 0.01 * np.arange(12)
 
-    limits = Limits(splits=1)
+    limits = GroupLimits(splits=1)
     found = find_rare(cells, limits=limits, views={"panel": embed}, seed=0)
     assert {group.view for group in found.groups} <= {"expression", "panel"}
     assert len(asked) == 1
@@ -84,7 +84,7 @@ def test_another_view_is_looked_in_and_named(planted):
 )
 def test_impossible_limits_are_refused(wrong):
     with pytest.raises(UsageError):
-        Limits(**wrong)
+        GroupLimits(**wrong)
 
 
 def test_too_few_cells_or_genes_are_refused(planted):

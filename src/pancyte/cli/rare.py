@@ -47,10 +47,10 @@ def rare(
     """Find rare groups of cells, test them on reads that had no say in finding them."""
     import pancyte as pan
     from pancyte.corpus.write import prepare_obs, write_h5ad
-    from pancyte.rare.finder import Limits
+    from pancyte.rare.finder import GroupLimits
 
     use_device(device)
-    limits = Limits(fewest=fewest, most=most, alpha=alpha, splits=splits)
+    limits = GroupLimits(fewest=fewest, most=most, alpha=alpha, splits=splits)
     path = output(out, file.with_name(f"{file.stem}.rare.h5ad"), force=force)
     adata = pan.read(file, transpose=transpose, genome=genome)
     tell_changed(prepare_obs(adata))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pancyte.metrics.neighbours import leiden
-from pancyte.rare.finder import Limits, find_rare
+from pancyte.rare.finder import GroupLimits, find_rare
 from pancyte.tasks.baselines import components
 from pancyte.tasks.task import RareCells
 
@@ -22,8 +22,8 @@ class SpecificGroups:
 
     name = "rare-groups"
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, limits: GroupLimits | None = None) -> None:
+        self.limits = limits or GroupLimits()
 
     def find_rare(self, cells: Cells, *, seed: int) -> RareCells:
         """Call the groups with few enough false discoveries."""

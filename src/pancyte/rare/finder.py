@@ -23,7 +23,7 @@ LEAST_CELLS, LEAST_GENES, FEWEST_EXPRESSING = 100, 50, 3
 
 
 @dataclass(frozen=True)
-class Limits:
+class GroupLimits:
     """What counts as a rare group.
 
     Attributes
@@ -83,7 +83,7 @@ class Found:
 
 
 def find_rare(
-    cells: Cells, *, limits: Limits | None = None, views: Views | None = None, seed: int = 0
+    cells: Cells, *, limits: GroupLimits | None = None, views: Views | None = None, seed: int = 0
 ) -> Found:
     """Look for small groups with genes of their own, and say how sure each is.
 
@@ -103,7 +103,7 @@ def find_rare(
     InputError
         If there are fewer than 100 cells, or hardly any genes.
     """
-    limits = limits or Limits()
+    limits = limits or GroupLimits()
     genes = measured(cells)
     counts = cells.counts[:, genes]
     most = max(limits.fewest, int(limits.most * len(cells)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from pancyte.models.model import Model
-    from pancyte.rare.finder import Found, Limits
+    from pancyte.rare.finder import Found, GroupLimits
     from pancyte.shapes import Cells
 
 DOUBLETS = 0.5
@@ -28,7 +28,7 @@ DOUBLETS = 0.5
 def rare(
     adata: AnnData,
     *,
-    limits: Limits | None = None,
+    limits: GroupLimits | None = None,
     model: Model | str | None = None,
     use_rep: str | None = None,
     key_added: str = "rare",
@@ -49,7 +49,7 @@ def rare(
     adata
         Raw counts of at least 100 cells.
     limits
-        `pancyte.rare.finder.Limits`: fewest cells (3), largest share (.1), false discoveries
+        `pancyte.rare.finder.GroupLimits`: fewest cells (3), largest share (.1), false discoveries
         (.05), number of dealings (3).
     model
         A model in whose embedding groups are looked for as well. It embeds the first part of the
@@ -84,11 +84,11 @@ def rare(
     InputError
         If there are too few cells or genes, or no such embedding.
     """
-    from pancyte.rare.finder import Limits, find_rare
+    from pancyte.rare.finder import GroupLimits, find_rare
 
     used = None if model is None else loaded(model)
     cells = to_cells(adata)
-    chosen = limits or Limits()
+    chosen = limits or GroupLimits()
     views = {} if used is None else {used.name: by_model(used, cells)}
     if use_rep is not None:
         views[use_rep] = _as_given(adata, use_rep)
@@ -136,7 +136,7 @@ def _as_given(adata: AnnData, key: str) -> Any:
     return lambda counts: vectors
 
 
-def _table(found: Found, cells: Cells, limits: Limits) -> pd.DataFrame:
+def _table(found: Found, cells: Cells, limits: GroupLimits) -> pd.DataFrame:
     symbols = cells.features.get("symbol", pd.Series(cells.features.index, cells.features.index))
     shown = np.where(symbols.isna() | (symbols == ""), cells.features.index, symbols).astype(str)
     rows = [
