@@ -94,7 +94,7 @@ def asked_of_scvi(run: Run, seeds: int) -> Results:
 def report(model: Any, suite: Suite, found: list[Results]) -> str:
     """Return the page."""
     seeds = {seed for results in found for seed in results.table.query("method == 'scvi'").seed}
-    asked_scvi = f"{len(seeds)} seeds, at most 200 epochs or {MINIBATCHES:,} minibatches of 128"
+    asked_scvi = f"seeds: {len(seeds)}; at most 200 epochs or {MINIBATCHES:,} minibatches of 128"
     size = sum(parameter.numel() for parameter in model.backbone.parameters())
     lines = [
         "# pancyte-mini, zero-shot\n",
