@@ -10,8 +10,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pancyte.backbones.backbone import Backbone, Pooling
-from pancyte.backbones.frame import Frame
-from pancyte.backbones.postnorm import Activation, PostNormLayer, check_shape, draw
+from pancyte.backbones.frame import Frame, first_will_do
+from pancyte.backbones.postnorm import (
+    Activation,
+    PostNormLayer,
+    check_no_context,
+    check_shape,
+    draw,
+    fill_sizes,
+)
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens
 
@@ -56,20 +63,14 @@ class BertConfig:
     eos: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "width", self.width or HEAD_WIDTH * self.depth)
-        object.__setattr__(self, "heads", self.heads or max(1, self.width // HEAD_WIDTH))
-        object.__setattr__(self, "inner", self.inner or 2 * self.width)
+        fill_sizes(self, layer=HEAD_WIDTH, head=HEAD_WIDTH, inner=2)
         check_shape("bert", self.depth, self.width, self.heads)
         if self.value_kind != "rank":
             raise UsageError(
                 f"bert reads ranks, not {self.value_kind} values.",
                 fix="Use the tokenizer rank or geneformer.",
             )
-        if self.context:
-            raise UsageError(
-                f"bert reads no context, but was given {sorted(self.context)}.",
-                fix="Leave context out, or use the backbone transformer.",
-            )
+        check_no_context("bert", self.context)
 
 
 class BertEmbedding(nn.Module):
@@ -149,8 +150,7 @@ class Bert(Backbone):
 
     def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
         """Compute of the last layer no more than the ``<cls>`` that is asked for, on a CPU."""
-        whole = not self.config.cls or tokens.visible is not None or self.device.type != "cpu"
-        if pooling != "cls" or whole:
+        if not (self.config.cls and first_will_do(tokens, pooling)):
             return super().pooled(tokens, pooling=pooling, skip=skip)
         self.check_skip(skip)
         frame = Frame.around(tokens, before=self.config.cls, after=self.config.eos)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
 from pancyte.backbones.backbone import Backbone, Pooling
-from pancyte.backbones.postnorm import check_shape, draw
+from pancyte.backbones.postnorm import check_no_context, check_shape, draw
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens
 
@@ -65,11 +65,7 @@ class CellPLMConfig:
             raise UsageError(
                 f"cellplm reads values, not a {self.value_kind}.", fix="Use the tokenizer cellplm."
             )
-        if self.context:
-            raise UsageError(
-                f"cellplm reads no context, but was given {sorted(self.context)}.",
-                fix="Leave context out, or use the backbone transformer.",
-            )
+        check_no_context("cellplm", self.context)
 
 
 class FlowLayer(nn.Module):

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pancyte.backbones.attention import Padding
+from pancyte.backbones.backbone import Pooling
 from pancyte.shapes import Hidden, Tokens, cell_index, offsets_of
 
 
@@ -98,6 +99,11 @@ class Frame:
         filled = tokens.lengths > 0
         first = found.index_select(0, tokens.offsets[:-1][filled])
         return replace(hidden, cls=hidden.cls.index_copy(0, filled.nonzero().squeeze(1), first))
+
+
+def first_will_do(tokens: Tokens, pooling: Pooling) -> bool:
+    """Say whether `Frame.first` gives what is asked for; on a GPU it saves nothing."""
+    return pooling == "cls" and tokens.visible is None and tokens.ids.device.type == "cpu"
 
 
 def _visible(

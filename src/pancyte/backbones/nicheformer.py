@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pancyte.backbones.backbone import Backbone, Pooling
 from pancyte.backbones.frame import Frame
-from pancyte.backbones.postnorm import PostNormLayer, check_shape, draw
+from pancyte.backbones.postnorm import PostNormLayer, check_shape, draw, fill_sizes
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens, offsets_of
 
@@ -52,9 +52,7 @@ class NicheformerConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "width", self.width or 64 * self.depth)
-        object.__setattr__(self, "heads", self.heads or max(1, self.width // HEAD_WIDTH))
-        object.__setattr__(self, "inner", self.inner or 2 * self.width)
+        fill_sizes(self, layer=64, head=HEAD_WIDTH, inner=2)
         check_shape("nicheformer", self.depth, self.width, self.heads)
         if self.value_kind != "rank":
             raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,30 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": nn.functional.gelu,
 }
 Activation = Literal["relu", "gelu"]
+
+
+def fill_sizes(config: Any, *, layer: int, head: int, inner: int) -> None:
+    """Set sizes of a frozen configuration that were left at 0.
+
+    Parameters
+    ----------
+    config
+        With `depth`, `width`, `heads` and `inner`.
+    layer, head, inner
+        Width for each layer, width of a head, and the feed-forward part's width in widths.
+    """
+    object.__setattr__(config, "width", config.width or layer * config.depth)
+    object.__setattr__(config, "heads", config.heads or max(1, config.width // head))
+    object.__setattr__(config, "inner", config.inner or inner * config.width)
+
+
+def check_no_context(name: str, context: dict[str, int]) -> None:
+    """Refuse per-cell columns that a network has no place for."""
+    if context:
+        raise UsageError(
+            f"{name} reads no context, but was given {sorted(context)}.",
+            fix="Leave context out, or use the backbone transformer.",
+        )
 
 
 def check_shape(name: str, depth: int, width: int, heads: int) -> None:

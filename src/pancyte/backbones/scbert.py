@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from pancyte.backbones.backbone import Backbone
-from pancyte.backbones.postnorm import check_shape, draw
+from pancyte.backbones.postnorm import check_no_context, check_shape, draw, fill_sizes
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens
 
@@ -63,9 +63,7 @@ class ScBERTConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "width", self.width or 32 * self.depth)
-        object.__setattr__(self, "heads", self.heads or max(1, self.width // 20))
-        object.__setattr__(self, "inner", self.inner or 4 * self.width)
+        fill_sizes(self, layer=32, head=20, inner=4)
         features = self.random or int(self.head_width * math.log(self.head_width))
         object.__setattr__(self, "random", features)
         check_shape("scbert", self.depth, self.width, 1)
@@ -73,11 +71,7 @@ class ScBERTConfig:
             raise UsageError(
                 f"scbert reads bins, not a {self.value_kind}.", fix="Use the tokenizer scbert."
             )
-        if self.context:
-            raise UsageError(
-                f"scbert reads no context, but was given {sorted(self.context)}.",
-                fix="Leave context out, or use the backbone transformer.",
-            )
+        check_no_context("scbert", self.context)
 
 
 class PerformerLayer(nn.Module):

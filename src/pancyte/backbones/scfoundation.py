@@ -12,7 +12,13 @@ from torch.nn.functional import leaky_relu
 
 from pancyte.backbones.backbone import Backbone, Pooling
 from pancyte.backbones.frame import Frame
-from pancyte.backbones.postnorm import PostNormLayer, check_shape, draw
+from pancyte.backbones.postnorm import (
+    PostNormLayer,
+    check_no_context,
+    check_shape,
+    draw,
+    fill_sizes,
+)
 from pancyte.errors import UsageError
 from pancyte.shapes import COUNT_SCALE, Hidden, Tokens
 
@@ -63,20 +69,14 @@ class ScFoundationConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "width", self.width or HEAD_WIDTH * self.depth)
-        object.__setattr__(self, "heads", self.heads or max(1, self.width // HEAD_WIDTH))
-        object.__setattr__(self, "inner", self.inner or 4 * self.width)
+        fill_sizes(self, layer=HEAD_WIDTH, head=HEAD_WIDTH, inner=4)
         check_shape("scfoundation", self.depth, self.width, self.heads)
         if self.value_kind != "continuous":
             raise UsageError(
                 f"scfoundation reads values, not a {self.value_kind}.",
                 fix="Use the tokenizer scfoundation or continuous.",
             )
-        if self.context:
-            raise UsageError(
-                f"scfoundation reads no context, but was given {sorted(self.context)}.",
-                fix="Leave context out, or use the backbone transformer.",
-            )
+        check_no_context("scfoundation", self.context)
 
 
 class LearnedBins(nn.Module):

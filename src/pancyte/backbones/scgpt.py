@@ -10,8 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pancyte.backbones.backbone import Backbone, Pooling
-from pancyte.backbones.frame import Frame
-from pancyte.backbones.postnorm import PostNormLayer, check_shape, draw
+from pancyte.backbones.frame import Frame, first_will_do
+from pancyte.backbones.postnorm import (
+    PostNormLayer,
+    check_no_context,
+    check_shape,
+    draw,
+    fill_sizes,
+)
 from pancyte.errors import UsageError
 from pancyte.shapes import Hidden, Tokens
 
@@ -64,20 +70,14 @@ class ScGPTConfig:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "width", self.width or HEAD_WIDTH * self.depth)
-        object.__setattr__(self, "heads", self.heads or max(1, self.width // HEAD_WIDTH))
-        object.__setattr__(self, "inner", self.inner or self.width)
+        fill_sizes(self, layer=HEAD_WIDTH, head=HEAD_WIDTH, inner=1)
         check_shape("scgpt", self.depth, self.width, self.heads)
         if self.value_kind != "continuous":
             raise UsageError(
                 f"scgpt reads binned values, not a {self.value_kind}.",
                 fix="Use the tokenizer scgpt or bins.",
             )
-        if self.context:
-            raise UsageError(
-                f"scgpt reads no context, but was given {sorted(self.context)}.",
-                fix="Leave context out, or use the backbone transformer.",
-            )
+        check_no_context("scgpt", self.context)
         if self.style == "category" and self.bins < 1:
             raise UsageError(
                 "The style 'category' needs to know how many bins there are.",
@@ -196,7 +196,7 @@ class ScGPT(Backbone):
 
     def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
         """Compute of the last layer no more than the ``<cls>`` that is asked for, on a CPU."""
-        if pooling != "cls" or tokens.visible is not None or self.device.type != "cpu":
+        if not first_will_do(tokens, pooling):
             return super().pooled(tokens, pooling=pooling, skip=skip)
         self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=False)

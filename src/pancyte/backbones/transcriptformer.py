@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, relu, silu
 
 from pancyte.backbones.backbone import Backbone, Pooling
-from pancyte.backbones.postnorm import check_shape, draw
+from pancyte.backbones.postnorm import check_shape, draw, fill_sizes
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens, offsets_of
 
@@ -71,9 +71,7 @@ class TranscriptformerConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "width", self.width or 64 * self.depth)
-        object.__setattr__(self, "heads", self.heads or max(1, self.width // HEAD_WIDTH))
-        object.__setattr__(self, "inner", self.inner or self.width)
+        fill_sizes(self, layer=64, head=HEAD_WIDTH, inner=1)
         check_shape("transcriptformer", self.depth, self.width, self.heads)
         if self.value_kind != "continuous":
             raise UsageError(

@@ -12,8 +12,14 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
 
 from pancyte.backbones.backbone import Backbone, Pooling
-from pancyte.backbones.frame import Frame
-from pancyte.backbones.postnorm import PostNormLayer, check_shape, draw
+from pancyte.backbones.frame import Frame, first_will_do
+from pancyte.backbones.postnorm import (
+    PostNormLayer,
+    check_no_context,
+    check_shape,
+    draw,
+    fill_sizes,
+)
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens
 
@@ -58,20 +64,14 @@ class UCEConfig:
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "width", self.width or HEAD_WIDTH * self.depth)
-        object.__setattr__(self, "heads", self.heads or max(1, self.width // HEAD_WIDTH))
-        object.__setattr__(self, "inner", self.inner or 4 * self.width)
+        fill_sizes(self, layer=HEAD_WIDTH, head=HEAD_WIDTH, inner=4)
         check_shape("uce", self.depth, self.width, self.heads)
         if self.value_kind != "rank":
             raise UsageError(
                 f"uce reads places in a sentence, not {self.value_kind} values.",
                 fix="Use the tokenizer uce or genome.",
             )
-        if self.context:
-            raise UsageError(
-                f"uce reads no context, but was given {sorted(self.context)}.",
-                fix="Leave context out, or use the backbone transformer.",
-            )
+        check_no_context("uce", self.context)
 
 
 class UCEEmbedding(nn.Module):
@@ -167,7 +167,7 @@ class UCE(Backbone):
 
     def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
         """Read off ``<cls>`` alone, or average all tokens."""
-        if pooling != "cls" or tokens.visible is not None or self.device.type != "cpu":
+        if not first_will_do(tokens, pooling):
             return super().pooled(tokens, pooling=pooling, skip=skip)
         self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=False)

@@ -9,7 +9,7 @@ import pandas as pd
 from pancyte.errors import IntegrityError
 from pancyte.importers.convert import safe_weights
 from pancyte.importers.importer import Blueprint, Importer, card_of, read_settings, stored_shapes
-from pancyte.importers.plan import Weight, pair
+from pancyte.importers.plan import Weight, pair, stacked
 from pancyte.models.card import Card
 
 SOURCE = "CellPLM (Wen et al., ICLR 2024)"
@@ -131,10 +131,7 @@ def _wanted(depth: int) -> list[Weight]:
     for layer in range(depth):
         ours, theirs = f"backbone.layers.{layer}", f"encoder.layers.{layer}"
         maps = [f"{theirs}.self_attn.{part}_projection" for part in ("query", "key", "value")]
-        wanted += [
-            Weight(f"{ours}.qkv.{end}", tuple(f"{one}.{end}" for one in maps))
-            for end in ("weight", "bias")
-        ]
+        wanted += stacked(f"{ours}.qkv", maps)
         for mine, other in parts.items():
             wanted += pair(f"{ours}.{mine}", f"{theirs}.{other}")
     return wanted

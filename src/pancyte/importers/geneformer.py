@@ -11,7 +11,7 @@ import pandas as pd
 from pancyte.errors import IntegrityError, MissingError
 from pancyte.importers.convert import read_dictionary, safe_weights
 from pancyte.importers.importer import Blueprint, Importer, read_settings
-from pancyte.importers.plan import Weight, pair
+from pancyte.importers.plan import Weight, pair, stacked
 from pancyte.models.card import Card
 from pancyte.tokenizers.geneformer import ALIASES
 
@@ -244,10 +244,7 @@ def _wanted(genes: np.ndarray, tokens: dict[str, int], depth: int) -> list[Weigh
     for layer in range(depth):
         ours, theirs = f"backbone.layers.{layer}", f"bert.encoder.layer.{layer}"
         inputs = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
-        wanted += [
-            Weight(f"{ours}.qkv.{end}", tuple(f"{part}.{end}" for part in inputs))
-            for end in ("weight", "bias")
-        ]
+        wanted += stacked(f"{ours}.qkv", inputs)
         for mine, other in parts.items():
             wanted += pair(f"{ours}.{mine}", f"{theirs}.{other}")
     return wanted

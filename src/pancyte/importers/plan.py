@@ -173,7 +173,15 @@ class KeyPlan:
 
 def pair(ours: str, theirs: str) -> list[Weight]:
     """List the weight and the bias of a part that is taken over as it is."""
-    return [Weight(f"{ours}.{end}", (f"{theirs}.{end}",)) for end in ("weight", "bias")]
+    return stacked(ours, [theirs])
+
+
+def stacked(ours: str, theirs: Sequence[str]) -> list[Weight]:
+    """List the weight and the bias of a part that is made of several, one above the other."""
+    return [
+        Weight(f"{ours}.{end}", tuple(f"{part}.{end}" for part in theirs))
+        for end in ("weight", "bias")
+    ]
 
 
 def encoder_layer(ours: str, theirs: str) -> list[Weight]:

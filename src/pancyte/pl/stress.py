@@ -10,6 +10,7 @@ import pandas as pd
 from pancyte.errors import InputError
 from pancyte.pl.colours import PALETTE
 from pancyte.pl.sheet import figure_of, panels, save_as
+from pancyte.pl.tables import named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,8 +46,7 @@ def severities(results: pd.DataFrame | Results) -> pd.DataFrame:
         )
     parts = [told(fold) for fold in rows["split"]]
     rows = rows.assign(stress=[p[1] for p in parts], severity=[p[2] for p in parts])
-    way = rows["adaptation"].where(rows["adaptation"] == "direct", " (" + rows["adaptation"] + ")")
-    rows = rows.assign(way=rows["method"] + way.where(way != "direct", ""))
+    rows = rows.assign(way=named(rows))
     keys = ["dataset", "way", "metric"]
     means = rows.groupby([*keys, "stress", "severity"], sort=False)["value"].mean().reset_index()
     whole = means[means["stress"] == NONE].set_index(keys)["value"].rename("whole")

@@ -102,9 +102,14 @@ def summarise(results: pd.DataFrame, *, folds: bool = False) -> pd.DataFrame:
     ).reset_index()
     table["low"] = table["low"].where(table["bounded"], table["smallest"])
     table["high"] = table["high"].where(table["bounded"], table["largest"])
-    adapted = table["method"] + " (" + table["adaptation"] + ")"
-    table["name"] = table["method"].where(table["adaptation"].isin(NO_CHOICE), adapted)
+    table["name"] = named(table)
     return table.drop(columns=["smallest", "largest", "bounded"])
+
+
+def named(table: pd.DataFrame) -> pd.Series:
+    """Name each row's method, with its adaptation where there is a choice of it."""
+    adapted = table["method"] + " (" + table["adaptation"] + ")"
+    return table["method"].where(table["adaptation"].isin(NO_CHOICE), adapted)
 
 
 def lower_is_better(metric: str, bounds: Mapping[str, tuple[float, float]]) -> bool:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from pancyte.corpus.cells import column
 from pancyte.tasks.expression import log_normalised
+from pancyte.tasks.thinning import thin
 
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
@@ -49,8 +50,8 @@ class Depth:
     ) -> Pair:
         """Thin the query's counts binomially."""
         rng = np.random.default_rng(seed)
-        kept = rng.binomial(_whole(query), 1 - severity)
-        return reference, _with_data(query, kept)
+        kept, _ = thin(query.counts, 1 - severity, rng)
+        return reference, _with_counts(query, kept)
 
 
 class Dropout:
@@ -81,11 +82,11 @@ class Ambient:
     ) -> Pair:
         """Replace reads by reads of the mean profile."""
         rng = np.random.default_rng(seed)
-        kept = _with_data(query, rng.binomial(_whole(query), 1 - severity)).counts
+        kept, lost = thin(query.counts, 1 - severity, rng)
+        depths = np.asarray(lost.sum(axis=1)).ravel().astype(int)
         profile = np.asarray(query.counts.sum(axis=0), dtype=np.float64).ravel()
-        lost = np.asarray(query.counts.sum(axis=1) - kept.sum(axis=1)).ravel().astype(int)
-        reads = rng.choice(len(profile), size=lost.sum(), p=profile / profile.sum())
-        rows = np.repeat(np.arange(len(query)), lost)
+        reads = rng.choice(len(profile), size=depths.sum(), p=profile / profile.sum())
+        rows = np.repeat(np.arange(len(query)), depths)
         soup = csr_matrix((np.ones(len(reads)), (rows, reads)), shape=query.counts.shape)
         return reference, _with_counts(query, kept + soup)
 
@@ -153,10 +154,6 @@ class LabelNoise:
             shift = rng.integers(1, len(classes), wrong.sum())
             labels[wrong] = classes[(codes[wrong] + shift) % len(classes)]
         return replace(reference, obs=reference.obs.assign(**{label_key: labels})), query
-
-
-def _whole(cells: Cells) -> np.ndarray:
-    return np.rint(cells.counts.data).astype(np.int64)
 
 
 def _with_data(cells: Cells, data: np.ndarray) -> Cells:
