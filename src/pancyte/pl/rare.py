@@ -86,6 +86,9 @@ def _certainty(ax: Axes, table: pd.DataFrame, named: pd.Series) -> None:
             c=np.array(fill)[rows] if rows.any() else None, linewidths=0,
         )  # fmt: skip
     ax.set(yscale="log", xlabel="cells", ylabel="1 − log10(q)")
+    # plain numbers, as the axis rarely spans more than a few
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}")
     ax.set_title("all groups that stood out; × may be doublets")
     ax.spines[["top", "right"]].set_visible(False)
 
