@@ -33,7 +33,6 @@ RECIPES = (
     "scfoundation-like",
     "tgpt-like",
 )
-POOLING = {"uce-like": "cls"}
 ASKED = {"baron-human": "donor", "pancreas-4studies": "Dataset"}
 HEADING = {
     "baron-human": "pancreas of Baron 2016, each donor after the others",
@@ -105,12 +104,11 @@ def embedded(name: str, sets: dict[str, Cells], work: Path) -> dict[str, np.ndar
     path = work / f"{name}.npz"
     if not path.exists():
         model = pan.load(work / name)
-        pooling = POOLING.get(name, "mean")
         found = {}
         for title, network in ((name, model), (f"random {name}", model.reinitialised(0))):
             began, cells = time.process_time(), 0
             for dataset, asked in sets.items():
-                found[f"{title}|{dataset}"] = network.embed(asked, pooling=pooling)
+                found[f"{title}|{dataset}"] = network.embed(asked)
                 cells += len(asked)
             found[f"{title}|rate"] = np.array(cells / (time.process_time() - began))
         np.savez(path, **found)
