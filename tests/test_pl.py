@@ -231,6 +231,28 @@ def test_importing_figures_and_reports_loads_nothing_heavy():
     assert not heavy & set(done.stdout.split())
 
 
+def test_curves_of_few_labelled_cells(tmp_path):
+    score = {("1 cell", 0): 0.2, ("1 cell", 1): 0.4, ("10 cells", 0): 0.6, ("10 cells", 1): 0.6}
+    rows = pd.DataFrame(
+        [
+            {
+                "method": "pca", "adaptation": "knn", "dataset": "islets", "task": "few_shot",
+                "split": f"donor 1 | {fold}", "seed": seed, "metric": "macro_f1", "value": value,
+            }
+            for (fold, seed), value in score.items()
+        ]
+    )  # fmt: skip
+    table = pl.shots(rows).set_index("shots")
+    assert table.loc[1, "value"] == pytest.approx(0.3)
+    assert table.loc[1, "error"] == pytest.approx(0.1)
+    figure = pl.few_shot(rows, save=tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 0
+    (line,) = figure.axes[0].get_lines()
+    np.testing.assert_allclose(line.get_xydata(), [[1, 0.3], [10, 0.6]])
+    with pytest.raises(InputError, match="no results of the task 'few_shot'"):
+        pl.few_shot(rows.assign(task="annotation"))
+
+
 def test_curves_of_stress_start_from_what_was_before(tmp_path):
     score = {"none 0": 0.9, "depth 0.5": 0.8, "depth 0.9": 0.5, "batch 1": 0.7}
     rows = pd.DataFrame(

@@ -36,6 +36,7 @@ def test_shipped_suites_are_valid_and_ask_with_five_seeds(name):
 
 def test_shipped_suites():
     assert shipped_suites() == [
+        "few-shot",
         "kang",
         "pancreas",
         "pancreas-donors",

@@ -95,7 +95,9 @@ def test_muon_orthogonalises_whole_matrices_when_they_are_sharded(run_file, tmp_
     for name, how in (("one", {}), ("two", {"sharded": True})):
         path = run_file(steps=4, optimizer="muon", **how)
         finish(start(path, tmp_path / name, 1 if name == "one" else 2))
-    one, two = (read_log(tmp_path / f"{name}.run", LOSS)["loss"].dropna() for name in ("one", "two"))
+    one, two = (
+        read_log(tmp_path / f"{name}.run", LOSS)["loss"].dropna() for name in ("one", "two")
+    )
     assert one.std() > 0.1
     assert abs(one - two).max() < 1e-3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
@@ -14,13 +15,15 @@ from pancyte.adaptation.lora import add_low_rank
 from pancyte.adaptation.probe import KNNProbe, LogisticProbe
 from pancyte.adaptation.tuning import Tuning, held_out_cells, tune
 from pancyte.corpus.cells import column, to_cells
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import UsageError
 from pancyte.shapes import Cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from pancyte.models.model import Model
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["knn", "linear", "lora", "partial", "full"]
 
@@ -55,7 +58,7 @@ class Adapter:
     -----
     Training by gradients starts from the linear probe's solution (Kumar et al. 2022,
     arXiv:2202.10054) and stops on donors it has not seen; so on those it is never worse than
-    the linear probe.
+    the linear probe. With too few cells to hold any out it is the linear probe.
     """
 
     def __init__(
@@ -98,14 +101,15 @@ class Adapter:
             return self
         learned, held = held_out_cells(cells, labels, donor_key, self.tuning.seed)
         self._start_head(LogisticProbe().fit(Z[learned], labels[learned]))
-        held = held[np.isin(labels[held], self.classes_)]
-        if not len(held):
-            raise InputError(
-                "The held-out donors have no cell type that the others have.",
-                fix="Give more donors, or leave donor_key out.",
-            )
-        codes = torch.from_numpy(np.searchsorted(self.classes_, labels))
         self.open_network()
+        if not len(held):
+            log.warning(
+                "%d cells of %d types leave none to stop by; the network stays as it is.",
+                len(labels),
+                len(self.classes_),
+            )
+            return self
+        codes = torch.from_numpy(np.searchsorted(self.classes_, labels))
         self.history_, self.best_epoch_ = tune(
             self, self.model.tokenizer(cells), codes, (learned, held), self.tuning
         )

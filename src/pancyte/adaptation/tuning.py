@@ -53,10 +53,16 @@ class Tuning:
 def held_out_cells(
     cells: Cells, labels: np.ndarray, donor_key: str | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose whom to learn from and whom to stop by: a fifth of the donors, or of the cells."""
+    """Choose whom to learn from and whom to stop by: a fifth of the donors, or of the cells.
+
+    Cells of a type that would then have no cell to learn from are learned from.
+    """
     if donor_key is not None:
-        return hold_out_groups(column(cells, donor_key), HELD_OUT, seed=seed)
-    held = stratified_subsample(labels, HELD_OUT, seed=seed)
+        learned, held = hold_out_groups(column(cells, donor_key), HELD_OUT, seed=seed)
+    else:
+        held = stratified_subsample(labels, HELD_OUT, seed=seed)
+        learned = np.setdiff1d(np.arange(len(labels)), held)
+    held = held[np.isin(labels[held], labels[learned])]
     return np.setdiff1d(np.arange(len(labels)), held), held
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from pancyte.cli.options import AsJson, Device, DryRun, Force, output, use_device
 from pancyte.cli.terminal import counting_bar, emit
+
+if TYPE_CHECKING:
+    from pancyte.adaptation.adapter import Kind
 
 
 def bench(
@@ -18,6 +21,13 @@ def bench(
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option("--method", help="Registered method; may be repeated.")
+    ] = None,
+    adapt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Ask each model also after training on the labels: lora, partial or full; "
+            "may be repeated."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Results (.json); .csv and .md go beside.")
@@ -34,6 +44,7 @@ def bench(
     """Run models and every baseline on the same splits, and say who wins, by how much."""
     from pancyte.benchmark.suite import load_suite, run_suite
     from pancyte.models.load import load
+    from pancyte.tasks.adapted import Adapted
 
     use_device(device)
     chosen = load_suite(suite)
@@ -42,7 +53,9 @@ def bench(
         emit(chosen.model_dump(), lines, as_json=as_json)
         return
     path = output(out, Path(f"{chosen.name}.results.json"), force=force)
-    methods = [*(load(name) for name in model or ()), *(method or ())]
+    models = [load(name) for name in model or ()]
+    adapted = [Adapted(base, cast("Kind", kind)) for base in models for kind in adapt or ()]
+    methods = [*models, *adapted, *(method or ())]
     count = seeds or chosen.seeds
     with counting_bar("benchmark") as progress:
         results = run_suite(

@@ -5,6 +5,7 @@ writes a file with ``save="figure.pdf"``. Colours stay apart under colour-vision
 """
 
 from pancyte.pl.cells import annotation, embedding
+from pancyte.pl.few_shot import few_shot, shots
 from pancyte.pl.integration import integration
 from pancyte.pl.rare import rare
 from pancyte.pl.scores import benchmark, confusion, training
@@ -19,10 +20,12 @@ __all__ = [
     "confusion_sets",
     "coverage",
     "embedding",
+    "few_shot",
     "integration",
     "rare",
     "reliability",
     "severities",
+    "shots",
     "stress",
     "training",
 ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pancyte.errors import InputError
-from pancyte.pl.colours import PALETTE
-from pancyte.pl.sheet import figure_of, panels, save_as
+from pancyte.pl.curves import curve, legend_below
+from pancyte.pl.sheet import panels, save_as
 from pancyte.pl.tables import named
 
 if TYPE_CHECKING:
@@ -84,17 +84,11 @@ def stress(
     axes = panels(len(kinds), width=3.4, height=2.9)
     for ax, kind in zip(axes, kinds, strict=True):
         for number, way in enumerate(table["way"].unique()):
-            curve = means[way][[NONE, kind]]
-            x, y = curve.index.get_level_values("severity"), curve.to_numpy()
-            colour = PALETTE[number % len(PALETTE)]
-            style = "o-" if number < len(PALETTE) else "s--"
-            ax.plot(x, y, style, color=colour, markersize=3, linewidth=1.2, label=way)
+            scores = means[way][[NONE, kind]]
+            curve(ax, number, scores.index.get_level_values("severity"), scores.to_numpy(), way)
         ax.set_title(kind.replace("_", " "), fontsize=9)
         ax.set_xlabel("severity")
-        ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel(metric)
-    figure = figure_of(axes[0])
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure = legend_below(axes[0])
     save_as(axes[0], save)
     return figure

@@ -8,10 +8,13 @@ import numpy as np
 
 from pancyte.errors import InputError
 from pancyte.tasks.dataset import column
-from pancyte.tasks.expression import expression, while_same_cells
+from pancyte.tasks.expression import expression, while_same_cells, whole_expression
 from pancyte.tasks.task import LabelProbabilities
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn import decomposition
+
     from pancyte.shapes import Cells
 
 COMPONENTS = 50
@@ -44,6 +47,24 @@ class PCA:
     ) -> tuple[np.ndarray, ...]:
         """Return (cells, at most 50) for the reference and for each query."""
         return components(reference, *queries, seed=seed)
+
+
+class PCAOfAll:
+    """The same components, genes chosen and fitted on reference and query together.
+
+    Transductive, without labels: what unlabelled cells are worth where few are labelled.
+    """
+
+    name = "pca-all"
+
+    def embed(
+        self, reference: Cells, *queries: Cells, batch_key: str | None, seed: int
+    ) -> tuple[np.ndarray, ...]:
+        """Return (cells, at most 50) for the reference and for each query."""
+        parts = (reference, *queries)
+        matrix = whole_expression(*parts)
+        vectors = _fitted(matrix, seed, reference.name).transform(matrix)
+        return tuple(np.split(vectors, np.cumsum([len(cells) for cells in parts])[:-1]))
 
 
 class Harmony:
@@ -98,18 +119,22 @@ class L1Logistic:
 @while_same_cells
 def components(*parts: Cells, seed: int) -> tuple[np.ndarray, ...]:
     """Principal components fitted on the first part, (cells, at most 50) for every part."""
+    matrices = expression(*parts)
+    fitted = _fitted(matrices[0], seed, parts[0].name)
+    return tuple(fitted.transform(matrix) for matrix in matrices)
+
+
+def _fitted(matrix: csr_matrix, seed: int, name: str) -> decomposition.PCA:
     from sklearn import decomposition
 
-    matrices = expression(*parts)
-    rank = min(COMPONENTS, min(matrices[0].shape) - 1)
+    rank = min(COMPONENTS, min(matrix.shape) - 1)
     if rank < 1:
         raise InputError(
-            f"{parts[0].name} has {matrices[0].shape[0]} cells and {matrices[0].shape[1]} genes "
-            f"to take components of.",
+            f"{name} has {matrix.shape[0]} cells and {matrix.shape[1]} genes to take components "
+            f"of.",
             fix="Give at least two cells and two genes.",
         )
-    fitted = decomposition.PCA(rank, svd_solver="arpack", random_state=seed).fit(matrices[0])
-    return tuple(fitted.transform(matrix) for matrix in matrices)
+    return decomposition.PCA(rank, svd_solver="arpack", random_state=seed).fit(matrix)
 
 
 def batches_of(parts: tuple[Cells, ...], batch_key: str | None) -> np.ndarray:

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from pancyte.corpus.genes import REFUSE_BELOW, match
 from pancyte.errors import InputError
@@ -69,6 +69,17 @@ def expression(*parts: Cells, genes: int = GENES) -> tuple[csr_matrix, ...]:
         If less than a fifth of the genes of the smaller part are in the reference.
     """
     return tuple(logged for _, logged in _chosen(*parts, genes=genes))
+
+
+def whole_expression(*parts: Cells, genes: int = GENES) -> csr_matrix:
+    """Log-normalised expression of the genes most variable in all parts together, (cells, genes).
+
+    Cells of the parts follow one another; otherwise as `expression`.
+    """
+    aligned, columns = shared_counts(*parts)
+    totals = np.concatenate([np.asarray(cells.counts.sum(axis=1)).ravel() for cells in parts])
+    logged = log_normalised(vstack(aligned, format="csr"), totals.astype(np.float64))[:, columns]
+    return logged[:, variable(logged, genes)]
 
 
 def raw_counts(*parts: Cells, genes: int = GENES) -> tuple[csr_matrix, ...]:
