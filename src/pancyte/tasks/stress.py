@@ -26,13 +26,21 @@ NONE = "none"
 class Stressed(Annotation):
     """Transfer of cell types when the query or the labels are damaged, by kind and severity.
 
-    The folds of `Annotation`, each once as it is and once for every registered stress and
+    The folds of `Annotation`, each once as it is and once for every stress and
     severity; the fold's name says which, as in ``human4 | depth 0.9``. Means over folds are so the
     area under the curves of severity. Methods that may leave cells unlabelled are also scored on
     what they did label: a good one says that it does not know.
+
+    Parameters
+    ----------
+    kinds
+        Names of stresses; all that are registered if not given.
     """
 
     name = "stress"
+
+    def __init__(self, kinds: Sequence[str] = ()) -> None:
+        self.kinds = tuple(kinds)
 
     def metrics(self, dataset: Dataset) -> tuple[str, ...]:
         """Those of annotation, the worst type, and how much is answered and how well."""
@@ -44,7 +52,9 @@ class Stressed(Annotation):
 
     def splits(self, dataset: Dataset, seeds: Sequence[int]) -> Iterator[Split]:
         """Yield every fold, seed, stress and severity."""
-        kinds = [registry.get("stresses", name)() for name in registry.names("stresses")]
+        kinds = [
+            registry.get("stresses", name)() for name in self.kinds or registry.names("stresses")
+        ]
         for split in super().splits(dataset, seeds):
             small = _smaller(split)
             yield _strained(small, None, 0.0)
