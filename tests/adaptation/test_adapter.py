@@ -6,7 +6,7 @@ import pytest
 from pancyte.adaptation.adapter import Adapter
 from pancyte.adaptation.probe import KNNProbe, LogisticProbe
 from pancyte.adaptation.storage import load_adapter, save_adapter
-from pancyte.adaptation.tuning import Tuning
+from pancyte.adaptation.tuning import Tuning, held_out_cells
 from pancyte.corpus.cells import column
 from pancyte.errors import InputError, IntegrityError, MissingError, UsageError
 from pancyte.models.card import Card
@@ -76,6 +76,20 @@ def test_the_base_stays_and_only_what_is_open_changes(model, cells, fitted, kind
             np.testing.assert_array_equal(value.detach().numpy(), before[original].detach().numpy())
     sizes = {k: sum(v.numel() for v in fitted[k].trained().values()) for k in TRAINED}
     assert sizes["lora"] < sizes["partial"] < sizes["full"]
+
+
+def test_a_type_of_one_donor_is_learned_even_if_that_donor_is_held_out(cells):
+    donors, labels = column(cells, "donor"), column(cells, "cell_type")
+    labels = np.where(donors == donors[0], np.char.add(labels, " of one donor"), labels)
+    for seed in range(5):
+        learned, held = held_out_cells(cells, labels, "donor", seed)
+        assert set(labels[learned]) == set(labels)
+        assert set(labels[held]) <= set(labels[learned])
+        assert sorted([*learned, *held]) == list(range(len(labels)))
+    first = np.unique(labels, return_index=True)[1]
+    learned, held = held_out_cells(cells.select(first), labels[first], None, 0)
+    assert len(learned) == len(first)
+    assert not len(held)
 
 
 def test_training_moves_the_network(model, cells):
