@@ -77,6 +77,7 @@ def test_a_model_can_be_taken_as_it_is_or_corrected(adata):
     [
         ({"batch_key": "nope"}, InputError, "no batch column 'nope'"),
         ({"batch_key": "study", "method": "zero-shot"}, UsageError, "needs a model"),
+        ({"batch_key": "study", "method": "adversarial"}, UsageError, "tunes a model"),
         ({"batch_key": "study", "method": "harmoni"}, UsageError, "harmony"),
         ({"batch_key": "study", "method": "majority"}, UsageError, "does not integrate"),
         ({"batch_key": "study", "method": "scanvi"}, UsageError, "needs labels"),

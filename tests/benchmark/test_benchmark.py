@@ -255,7 +255,7 @@ def test_a_metric_that_cannot_be_computed_is_a_row_of_its_own(dataset):
 def test_unknown_and_unfit_methods_are_refused_before_any_work(dataset, cells):
     with pytest.raises(UsageError, match=r"'pcaa'.*'pca'"):
         benchmark(["pcaa"], tasks=["annotation"], datasets=[dataset])
-    with pytest.raises(UsageError, match="control of a model"):
+    with pytest.raises(UsageError, match="needs a model"):
         benchmark(["random-weights"], tasks=["annotation"], datasets=[dataset])
     with pytest.raises(UsageError, match="A int is no method"):
         benchmark([3], tasks=["annotation"], datasets=[dataset])

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import pdist
+from scipy.sparse import csr_matrix
+from scipy.spatial.distance import pdist, squareform
 
 from pancyte import registry
 from pancyte.corpus.cells import column
@@ -40,6 +41,43 @@ def test_batches_explain_less_after_it_and_it_repeats_itself(name, cells, plain)
     np.testing.assert_array_equal(Z, again)
     assert Z.shape[0] == len(cells)
     assert pcr_comparison(plain, Z, column(cells, "study")) > 0.3
+
+
+def test_a_tuned_model_tells_batches_less_and_leaves_its_base_alone(cells):
+    from pancyte.models.card import Card
+    from pancyte.models.model import Model
+    from pancyte.tasks.adversarial import AdversarialTuning
+    from pancyte.tokenizers.continuous import ContinuousTokenizer
+    from pancyte.tokenizers.tokenizer import TokenizerConfig
+
+    few = cells.select(np.arange(0, len(cells), 4))
+    batches = np.where(np.arange(len(few)) % 2, "one", "other")
+    counts = few.counts.toarray()
+    counts[batches == "other", ::3] *= 10
+    few = replace(few, counts=csr_matrix(counts), obs=few.obs.assign(batch=batches))
+    model = Model.create(
+        ContinuousTokenizer(TokenizerConfig(max_length=128)).fit(few),
+        backbone={"name": "transformer", "config": {"depth": 1, "width": 16}},
+        objective={"name": "masked_value"},
+        card=Card("tiny"),
+    )
+    before, Z = model.fingerprint(), model.embed(few)
+    tuning = AdversarialTuning(model, epochs=20)
+    (tuned,) = tuning.embed(few, batch_key="batch", seed=0)
+    assert model.fingerprint() == before
+    np.testing.assert_array_equal(model.embed(few), Z)
+    (again,) = tuning.embed(few, batch_key="batch", seed=0)
+    np.testing.assert_array_equal(tuned, again)
+    assert pcr_comparison(Z, tuned, batches) > 0.2
+    labels = column(few, "cell_type")
+    assert cell_purity(tuned, labels) > cell_purity(Z, labels) - 0.1
+
+
+def cell_purity(Z: np.ndarray, labels: np.ndarray) -> float:
+    """Share of cells whose nearest other cell has their label."""
+    apart = squareform(pdist(Z))
+    np.fill_diagonal(apart, np.inf)
+    return float((labels[apart.argmin(axis=1)] == labels).mean())
 
 
 def test_matched_keeps_every_distance_within_a_batch(cells, plain):

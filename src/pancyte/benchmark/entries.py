@@ -68,7 +68,7 @@ class Field:
 
 
 def needs_model(kind: Any) -> bool:
-    """Whether a registered method is the control of a model."""
+    """Whether a registered method is made of a model, such as its control."""
     return bool(getattr(kind, "needs_model", False))
 
 
@@ -78,12 +78,14 @@ def as_method(given: Any) -> Method:
     Raises
     ------
     UsageError
-        If it is none of them, or a control that needs a model.
+        If it is none of them, or a method that needs a model.
     """
     if isinstance(given, str):
         kind = registry.get("methods", given)
         if needs_model(kind):
-            raise UsageError(f"{given!r} is the control of a model.", fix="Give the model itself.")
+            raise UsageError(
+                f"{given!r} needs a model.", fix="Give the model, or the method made of it."
+            )
         return kind()
     if hasattr(given, "reinitialised"):
         return FrozenModel(given)

@@ -58,7 +58,8 @@ def rare(
     marked = shown.copy() if shown is adata else shown
     marked.obs["group"] = pd.Categorical(named)
     embedding(marked, chosen, color="group", ax=axes[0])
-    for text in axes[0].get_legend().get_texts():
+    legend = axes[0].get_legend()
+    for text in legend.get_texts() if legend else ():
         text.set_text({"missing": "in none"}.get(text.get_text(), text.get_text()))
     axes[0].set_title("called groups")
     _certainty(axes[1], table, named)

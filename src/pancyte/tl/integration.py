@@ -133,10 +133,16 @@ def _asked(
             made[name] = frozen
             continue
         kind = registry.get("methods", name)
+        if getattr(kind, "tunes", False):
+            if model is None:
+                raise UsageError(f"{name} tunes a model.", fix="Give model=.")
+            made[name] = kind(model)
+            continue
         if not hasattr(kind, "embed") or getattr(kind, "needs_model", False):
             raise UsageError(
                 f"{name!r} does not integrate cells.",
-                fix="Use harmony, combat, matched, standardised, scanorama, scvi, scanvi or auto.",
+                fix="Use harmony, combat, matched, standardised, scanorama, scvi, scanvi, "
+                "adversarial or auto.",
             )
         if getattr(kind, "sees_labels", False):
             if label_key is None:
