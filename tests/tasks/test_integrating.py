@@ -56,13 +56,13 @@ def test_a_tuned_model_tells_batches_less_and_leaves_its_base_alone(cells):
     counts[batches == "other", ::3] *= 10
     few = replace(few, counts=csr_matrix(counts), obs=few.obs.assign(batch=batches))
     model = Model.create(
-        ContinuousTokenizer(TokenizerConfig(max_length=128)).fit(few),
+        ContinuousTokenizer(TokenizerConfig(max_length=32)).fit(few),
         backbone={"name": "transformer", "config": {"depth": 1, "width": 16}},
         objective={"name": "masked_value"},
         card=Card("tiny"),
     )
     before, Z = model.fingerprint(), model.embed(few)
-    tuning = AdversarialTuning(model, epochs=20)
+    tuning = AdversarialTuning(model, epochs=40)
     (tuned,) = tuning.embed(few, batch_key="batch", seed=0)
     assert model.fingerprint() == before
     np.testing.assert_array_equal(model.embed(few), Z)

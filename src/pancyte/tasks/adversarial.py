@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from pancyte.shapes import Cells, Tokens
 
 EPOCHS, CELLS = 5, 32
-RATE, NEW_RATE, DECAY = 1e-4, 3e-3, 0.01
+RATE, FASTER, DECAY = 1e-4, 3e-3, 0.01
+"""The discriminator learns faster than what it judges, or batches chase each other in circles."""
 HOLD = 10.0
-"""Weight of the cells' arrangement beside the discriminator's loss; with 1 biology is lost."""
+"""Weight of the cells' arrangement beside the discriminator's loss."""
 
 
 class AdversarialTuning:
@@ -64,10 +65,9 @@ class AdversarialTuning:
             (part, torch.from_numpy(vectors), torch.from_numpy(batches))
             for part, vectors, batches in zip(tokens, frozen, inside, strict=True)
         ]
-        new = [tuned.tell, tuned.scale, tuned.shift]
         optimizers = [
-            adamw([tuned.network], rate=RATE, decay=DECAY),
-            adamw(new, rate=NEW_RATE, decay=DECAY),
+            adamw([tuned.network, tuned.scale, tuned.shift], rate=RATE, decay=DECAY),
+            adamw([tuned.tell], rate=FASTER, decay=DECAY),
         ]
         generator = torch.Generator().manual_seed(seed)
         with reproducible(device()):
@@ -106,8 +106,9 @@ class _Tuned(nn.Module):
         vectors = self(tokens, batches)
         batches = batches.to(vectors.device)
         told = cross_entropy(self.tell(Reverse.apply(vectors, 1.0)), batches)
-        moved = (_similarity(vectors) - _similarity(frozen.to(vectors.device))) ** 2
         alike = (batches[:, None] == batches[None]).float()
+        before = _similarity(frozen.to(vectors.device), alike)
+        moved = (_similarity(vectors, alike) - before) ** 2
         return told + HOLD * (moved * alike).sum() / alike.sum()
 
     @torch.no_grad()
@@ -119,8 +120,10 @@ class _Tuned(nn.Module):
         return torch.cat(found).numpy()
 
 
-def _similarity(vectors: Tensor) -> Tensor:
-    unit = normalize(vectors - vectors.mean(dim=0))
+def _similarity(vectors: Tensor, alike: Tensor) -> Tensor:
+    """Cosines of cells, each seen from the centre of its own batch, so that batches may move."""
+    centres = alike @ vectors / alike.sum(dim=1, keepdim=True)
+    unit = normalize(vectors - centres)
     return unit @ unit.T
 
 
