@@ -1,6 +1,6 @@
 """Ways to bring batches together on real cells: biology and batch side by side.
 
-Usage: ``python benchmarks/integration.py [--work FOLDER] [--without-deep]``. What FOLDER has
+Usage: ``python benchmarks/integration.py [--work FOLDER] [--deep-seeds 3]``. What FOLDER has
 already is used as it is. Needs ``pancyte[scvi,scanorama]``.
 """
 
@@ -24,10 +24,11 @@ from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.integration import choose, weigh
 from pancyte.metrics.scib import scib
 from pancyte.shapes import Cells
+from pancyte.tasks.adversarial import AdversarialTuning
 from pancyte.tasks.frozen import FrozenModel, RandomWeights
 from pancyte.tasks.matched import Matched, Standardised
 
-SEEDS, DEEP_SEEDS = 5, 3
+SEEDS = 5
 CELLS = 1000
 TOLD = 0.3
 """Share of cells whose labels scANVI is told; all methods are scored on the others."""
@@ -137,11 +138,14 @@ def control(made: dict[str, Any]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("runs/integration"))
-    parser.add_argument("--without-deep", action="store_true")
+    parser.add_argument("--deep-seeds", type=int, default=3, help="0 leaves out what is trained")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    made = methods(pan.load("pancyte-mini"))
+    model = pan.load("pancyte-mini")
+    made = methods(model)
+    tuned = AdversarialTuning(model)
     deep = {
+        tuned.name: tuned,
         "scvi": registry.get("methods", "scvi")(),
         "scanvi": registry.get("methods", "scanvi")("told"),
     }
@@ -149,9 +153,9 @@ def main() -> None:
     if not path.exists():
         path.write_text(json.dumps(control(made)), encoding="utf-8")
     tables = []
-    for asked, seeds in ((made, SEEDS), (deep, 0 if given.without_deep else DEEP_SEEDS)):
-        for title, cells, batch_key in sets() if seeds else ():
-            for seed in range(seeds):
+    for asked, seeds in ((made, SEEDS), (deep, given.deep_seeds)):
+        for seed in range(seeds):
+            for title, cells, batch_key in sets():
                 kind = "trained" if asked is deep else "plain"
                 each = given.work / f"{title}, {seed}, {kind}.json"
                 if not each.exists():
