@@ -20,11 +20,13 @@ from pancyte.report.parts import (
     Colouring,
     Comparison,
     Confusion,
+    Picture,
     Provenance,
     Report,
     Scatter,
     Training,
 )
+from pancyte.report.pictures import pictures_of_cells, pictures_of_results
 from pancyte.training.log import read_log
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ def compose(material: Material) -> Report:
         confusions=_confusions(adata, annotations, truth),
         calibrations=_calibrations(adata, annotations, truth),
         comparison=_comparison(results),
+        pictures=_pictures(material),
         training=[Training("Pre-training loss", read_log(run))] if run else (),
         provenance=Provenance(
             commands=material.commands,
@@ -112,6 +115,15 @@ def compose(material: Material) -> Report:
             warnings=_cautions(annotations),
         ),
     )
+
+
+def _pictures(material: Material) -> list[Picture]:
+    found: list[Picture] = []
+    if material.adata is not None:
+        found += pictures_of_cells(material.adata, material.label_key)
+    if material.results is not None:
+        found += pictures_of_results(material.results)
+    return found
 
 
 def _after_reference(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

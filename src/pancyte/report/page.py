@@ -15,6 +15,7 @@ from pancyte.report.views import (
     calibration_view,
     comparison_view,
     confusion_view,
+    picture_view,
     scatter_view,
     training_view,
 )
@@ -49,6 +50,7 @@ def render(report: Report) -> str:
         confusions=[confusion_view(part) for part in report.confusions],
         calibrations=[calibration_view(part) for part in report.calibrations],
         comparison=comparison_view(report.comparison) if report.comparison else None,
+        pictures=[picture_view(part) for part in report.pictures],
         training=[training_view(part) for part in report.training],
     )
 

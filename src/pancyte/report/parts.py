@@ -237,6 +237,25 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A figure that is shown as it is.
+
+    Parameters
+    ----------
+    name
+        Title of the figure.
+    png
+        The file.
+    note
+        A sentence below the figure.
+    """
+
+    name: str
+    png: bytes
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Provenance:
     """How the report came about, exactly enough to repeat it.
 
@@ -277,7 +296,7 @@ class Report:
         The honest answers, most important first, also when a baseline wins.
     facts
         Key facts for the head of the page, such as dataset, cells, model.
-    scatters, confusions, calibrations, comparison, training, provenance
+    scatters, confusions, calibrations, comparison, pictures, training, provenance
         The sections.
     """
 
@@ -289,5 +308,6 @@ class Report:
     confusions: Sequence[Confusion] = ()
     calibrations: Sequence[Calibration] = ()
     comparison: Comparison | None = None
+    pictures: Sequence[Picture] = ()
     training: Sequence[Training] = ()
     provenance: Provenance = field(default_factory=Provenance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from pancyte.metrics.classification import ECE_BINS, ece
 from pancyte.pl.tables import learning_curves, lower_is_better, summarise
 from pancyte.report.charts import Axis, ceiling, heat_map, line_chart, thinned
 from pancyte.report.columns import pack
-from pancyte.report.parts import Calibration, Comparison, Confusion, Scatter, Training
+from pancyte.report.parts import Calibration, Comparison, Confusion, Picture, Scatter, Training
 
 INTERVAL_WIDTH = 150
 SIZES = {"wide": (720, 290), "narrow": (326, 240)}
@@ -87,6 +88,13 @@ def calibration_view(calibration: Calibration) -> dict[str, Any]:
         rows.append(row)
     error = ece(right, np.ones_like(right), stated[:, None])
     return {"part": calibration, "rows": rows, "x": x, "y": y, "bins": ECE_BINS, "error": error}
+
+
+def picture_view(picture: Picture) -> dict[str, str]:
+    """Put a picture into the page itself."""
+    inside = b64encode(picture.png).decode("ascii")
+    source = f"data:image/png;base64,{inside}"
+    return {"name": picture.name, "source": source, "note": picture.note}
 
 
 def training_view(training: Training) -> dict[str, Any]:
