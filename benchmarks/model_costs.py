@@ -22,7 +22,7 @@ import torch
 from stamp import RESULTS, stamp
 
 import pancyte as pan
-from pancyte.benchmark.trial import peak_memory
+from pancyte.benchmark.trial import Cost, measured
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import load_dataset
 from pancyte.models.card import Card
@@ -114,23 +114,26 @@ def measure(name: str, number: int, answer: Any) -> None:
     few = cells.select(np.sort(np.random.default_rng(0).permutation(rich)[:number]))
     settings = {"max_length": network.longest}
     tokenizer = build("tokenizers", {"name": network.tokenizer, "config": settings}).fit(cells)
-    before = peak_memory()
-    model = Model.create(
-        tokenizer,
-        backbone={"name": network.backbone, "config": network.sizes},
-        objective={"name": "contrastive"},
-        card=Card(name),
-        pooling=network.pooling,
-    )
-    model.embed(few)
-    start = time.process_time()
-    model.embed(few)
-    seconds = (time.process_time() - start) / number
+    before, whole = Cost(), Cost()
+    with measured(before):
+        pass
+    with measured(whole):
+        model = Model.create(
+            tokenizer,
+            backbone={"name": network.backbone, "config": network.sizes},
+            objective={"name": "contrastive"},
+            card=Card(name),
+            pooling=network.pooling,
+        )
+        model.embed(few)
+        start = time.process_time()
+        model.embed(few)
+        seconds = (time.process_time() - start) / number
     lengths = np.diff(tokenizer(few).offsets)
     answer.put(
         {
             "seconds": seconds,
-            "mib": peak_memory() - before,
+            "mib": whole.peak_memory - before.peak_memory,
             "tokens": float(np.mean(lengths)),
             "parameters": sum(weight.numel() for weight in model.backbone.parameters()),
         }
