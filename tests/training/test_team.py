@@ -90,6 +90,7 @@ def test_two_processes_train_what_one_does(run_file, tmp_path, sharded):
     assert abs(one["loss"] - two["loss"]).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_muon_orthogonalises_whole_matrices_when_they_are_sharded(run_file, tmp_path):
     """To bf16, in which Muon computes: sums in another order may be rounded to another number."""
     for name, how in (("one", {}), ("two", {"sharded": True})):
@@ -102,6 +103,7 @@ def test_muon_orthogonalises_whole_matrices_when_they_are_sharded(run_file, tmp_
     assert abs(one - two).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_one_goes_on_for_two_and_two_for_one(run_file, tmp_path):
     path = run_file()
     finish(start(path, tmp_path / "whole", 1))
