@@ -147,8 +147,8 @@ def page(found: dict[str, dict[str, float]]) -> str:
         f"shipped pancreas cells (at least {FEWEST_GENES:,} genes). Vocabularies are those of the "
         "cells, so tables of genes are a little smaller or larger than the published ones.\n",
         *stamp("python benchmarks/model_costs.py", "torch", "numpy"),
-        "- one core, 32-bit floats; memory is what the process takes beyond the program and the "
-        "cells\n",
+        "- one core of a busy machine, 32-bit floats, the second of two passes; memory is what the "
+        "process takes beyond the program and the cells\n",
         "| model | parameters | tokens a cell | CPU-s a cell | memory, MiB |",
         "|---|---:|---:|---:|---:|",
     ]
