@@ -10,7 +10,7 @@ import pandas as pd
 from pancyte.errors import InputError
 from pancyte.pl.curves import curve, legend_below
 from pancyte.pl.sheet import panels, save_as
-from pancyte.pl.tables import named
+from pancyte.pl.tables import of_task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,14 +38,8 @@ def shots(results: pd.DataFrame | Results) -> pd.DataFrame:
     """
     from pancyte.tasks.few_shot import FewShot, shots_of
 
-    rows = results if isinstance(results, pd.DataFrame) else results.table
-    rows = rows[(rows["task"] == FewShot.name) & rows["value"].notna()]
-    if rows.empty:
-        raise InputError(
-            "There are no results of the task 'few_shot'.",
-            fix="Run a suite with tasks: [few_shot].",
-        )
-    rows = rows.assign(shots=[shots_of(fold) for fold in rows["split"]], way=named(rows))
+    rows = of_task(results, FewShot.name)
+    rows = rows.assign(shots=[shots_of(fold) for fold in rows["split"]])
     keys = ["dataset", "way", "metric", "shots"]
     found = rows.groupby(keys, sort=False)["value"].agg(value="mean", error="sem")
     return found.reset_index()

@@ -10,7 +10,7 @@ import pandas as pd
 from pancyte.errors import InputError
 from pancyte.pl.curves import curve, legend_below
 from pancyte.pl.sheet import panels, save_as
-from pancyte.pl.tables import named
+from pancyte.pl.tables import of_task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,15 +38,9 @@ def severities(results: pd.DataFrame | Results) -> pd.DataFrame:
     """
     from pancyte.tasks.stress import NONE, Stressed, told
 
-    rows = results if isinstance(results, pd.DataFrame) else results.table
-    rows = rows[(rows["task"] == Stressed.name) & rows["value"].notna()]
-    if rows.empty:
-        raise InputError(
-            "There are no results of the task 'stress'.", fix="Run a suite with tasks: [stress]."
-        )
+    rows = of_task(results, Stressed.name)
     parts = [told(fold) for fold in rows["split"]]
     rows = rows.assign(stress=[p[1] for p in parts], severity=[p[2] for p in parts])
-    rows = rows.assign(way=named(rows))
     keys = ["dataset", "way", "metric"]
     means = rows.groupby([*keys, "stress", "severity"], sort=False)["value"].mean().reset_index()
     whole = means[means["stress"] == NONE].set_index(keys)["value"].rename("whole")

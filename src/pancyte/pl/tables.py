@@ -106,6 +106,23 @@ def summarise(results: pd.DataFrame, *, folds: bool = False) -> pd.DataFrame:
     return table.drop(columns=["smallest", "largest", "bounded"])
 
 
+def of_task(results: Any, task: str) -> pd.DataFrame:
+    """Take the scores of one task from results or their table, with each row's ``way`` named.
+
+    Raises
+    ------
+    InputError
+        If the task was not asked.
+    """
+    rows = results if isinstance(results, pd.DataFrame) else results.table
+    rows = rows[(rows["task"] == task) & rows["value"].notna()]
+    if rows.empty:
+        raise InputError(
+            f"There are no results of the task {task!r}.", fix=f"Run a suite with tasks: [{task}]."
+        )
+    return rows.assign(way=named(rows))
+
+
 def named(table: pd.DataFrame) -> pd.Series:
     """Name each row's method, with its adaptation where there is a choice of it."""
     adapted = table["method"] + " (" + table["adaptation"] + ")"

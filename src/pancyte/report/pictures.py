@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from pancyte import pl, tl
+from pancyte.pl.sheet import figure_of
 from pancyte.report.parts import Picture
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def pictures_of_cells(adata: AnnData, label_key: str | None) -> Iterator[Picture
     if "rare" in verbs:
         yield _picture("Rare groups", pl.rare(adata), NO_TEST)
     if label_key is not None and "pancyte_set" in adata.obs:
-        yield _picture("How many cells to label", _whole(pl.coverage(adata, label_key)), COVERED)
-        yield _picture("Label sets", _whole(pl.confusion_sets(adata, label_key)), SETS)
+        yield _picture("How many cells to label", figure_of(pl.coverage(adata, label_key)), COVERED)
+        yield _picture("Label sets", figure_of(pl.confusion_sets(adata, label_key)), SETS)
 
 
 def pictures_of_results(results: Results) -> Iterator[Picture]:
@@ -51,12 +52,6 @@ def pictures_of_results(results: Results) -> Iterator[Picture]:
         yield _picture("Stress", pl.stress(results), STRESSED)
     if "few_shot" in tasks:
         yield _picture("Few labelled cells", pl.few_shot(results), FEW)
-
-
-def _whole(ax: object) -> Figure:
-    from pancyte.pl.sheet import figure_of
-
-    return figure_of(ax)  # type: ignore[arg-type]
 
 
 def _picture(name: str, figure: Figure, note: str) -> Picture:
