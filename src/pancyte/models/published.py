@@ -100,7 +100,7 @@ class Published(Strict):
     insight
         What biology its authors learned with it.
     licence, source
-        Of code and weights; ``"unknown"`` where it was not found.
+        Of code and weights; ``"none stated"`` where their authors name none.
     citation
         The paper.
     checked
@@ -148,8 +148,6 @@ class Published(Strict):
     def _honest(self) -> Published:
         if self.checked == ["none"] and not self.unchecked:
             raise ValueError("what was checked nowhere must be listed as unchecked")
-        if self.licence == "unknown" and "licence" not in self.unchecked:
-            raise ValueError("an unknown licence must be listed as unchecked")
         if (self.importer is None) != (self.evidence is None):
             raise ValueError("an importer comes with the evidence for it")
         return self
