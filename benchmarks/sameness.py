@@ -74,6 +74,9 @@ def trained(task: str, name: str, tokens: Tokens, seed: int) -> list[float]:
     side = Side(small(task), name, FEATURES)
     held_out = tokens.select(torch.arange(HELD_OUT))
     train = tokens.select(torch.arange(HELD_OUT, HELD_OUT + TRAIN))
+    if name == OURS:
+        # as `Model.create` does
+        side.objective.tell_detection(torch.bincount(train.ids, minlength=FEATURES) / len(train))
     batches = [
         batch
         for epoch in range(EPOCHS)

@@ -62,7 +62,7 @@ class Shape:
 
 
 SHAPES = (
-    Shape("4 × 256, values", VALUE, 4, 256, 4, 1200, 8, 4),
+    Shape("4 × 256, values", VALUE, 4, 256, 4, 1200, 64, 32),
     Shape("4 × 256, values, every cell cut to 1,200", VALUE, 4, 256, 4, 1200, 2, 2, full=True),
     Shape("6 × 256, ranks", GENE, 6, 256, 2, 2048, 4, 2),
 )
@@ -315,8 +315,8 @@ def page(given: argparse.Namespace, parts: dict[str, Any]) -> str:
 
 TEXT = """
 Cells of a round: {batches}. The `TransformerEncoder`
-pads as scGPT's collator does: cells in random order, to the longest of the minibatch, 1,200 at
-most. BERT pads to the longest of cells of similar length, as Geneformer's training does, or to
+pads as scGPT's collator does: cells in random order, 32 at a time as its pre-training takes them
+by default, to the longest of the minibatch, 1,200 at most. BERT pads to the longest of cells of similar length, as Geneformer's training does, or to
 2,048. BERT predicts at every place and discards all but the hidden 15 %; pancyte predicts at those
 alone, which is the same loss. Memory is what a round adds to a process that holds the weights:
 activations, gradients and AdamW's moments.

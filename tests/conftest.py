@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+
+# Two workers share the cores, and threads of one would wait for those of the other. NumPy and
+# PyTorch read this when they are imported; programs that a test starts inherit it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

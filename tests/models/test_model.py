@@ -154,3 +154,16 @@ def test_skipped_layers_are_saved_and_matter(model, cells, tmp_path):
     model.skip = 2
     with pytest.raises(UsageError, match="2 layers cannot be left out of 1"):
         model.embed(cells)
+
+
+def test_a_gene_head_starts_from_how_common_genes_are(cells):
+    tokenizer = RankTokenizer(TokenizerConfig(max_length=5000)).fit(cells)
+    model = Model.create(
+        tokenizer,
+        backbone={"name": "transformer", "config": {"depth": 1, "width": 32}},
+        objective={"name": "masked_gene"},
+        card=Card("tiny", species=["human"]),
+    )
+    tokens = tokenizer(cells)
+    counts = torch.bincount(tokens.ids, minlength=len(tokenizer.vocabulary))
+    assert torch.allclose(model.objective.bias.softmax(0), counts / counts.sum(), rtol=1e-3)

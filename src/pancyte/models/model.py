@@ -132,6 +132,8 @@ class Model:
         if (usual := tokenizer.usual) is not None:
             network.tell_usual(torch.from_numpy(usual).float())
         head.initialise(seed + 1)
+        if "detection" in (table := tokenizer.vocabulary.table):
+            head.tell_detection(torch.tensor(table["detection"].to_numpy(), dtype=torch.float32))
         return model
 
     def embed(

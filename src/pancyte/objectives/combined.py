@@ -116,6 +116,11 @@ class Combined(Objective):
         for number, part in enumerate(self.parts.values()):
             part.initialise(seed + number)
 
+    def tell_detection(self, detection: Tensor) -> None:
+        """Tell every part."""
+        for part in self.parts.values():
+            part.tell_detection(detection)
+
     def _weighted(self, label: str, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         weight = self.weights[label]
         return {f"{label}_{name}": weight * value for name, value in terms.items()}

@@ -13,6 +13,8 @@ from pancyte.shapes import Hidden, Tokens
 
 RANKS_PER_OCTAVE = 4
 RANK_BINS = 64
+RAREST = 1e-5
+"""Share of cells below which a gene counts as this rare: 0 has no logarithm."""
 
 
 class GeneObjective(Objective):
@@ -38,6 +40,13 @@ class GeneObjective(Objective):
         answer = self.norm_mixed(gelu(self.mix(self.norm(asked))))
         # both factors have entries of order one, so their product would grow with the width
         return answer @ table.T * self.width**-0.5 + self.bias
+
+    @torch.no_grad()
+    def tell_detection(self, detection: Tensor) -> None:
+        """Start from how often each gene is the answer, whatever the cell."""
+        common = detection.clamp(min=RAREST).log()
+        # only differences matter; around 0 a gene that is added later is an average one
+        self.bias.copy_(common - common.mean())
 
     def asked(self, hidden: Hidden, target: Target) -> Tensor:
         """Return the vector that answers each question, (questions, width)."""

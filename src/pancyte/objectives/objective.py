@@ -74,6 +74,12 @@ class Objective(nn.Module, ABC):
                 elif isinstance(module, nn.LayerNorm):
                     module.reset_parameters()
 
+    def tell_detection(self, detection: Tensor) -> None:
+        """Take each feature's share of cells that express it, (features,), after `initialise`.
+
+        What is known before the first step need not be learned; by default it is ignored.
+        """
+
     def as_dict(self) -> dict[str, Any]:
         """Name and settings, for ``config.json``."""
         return {"name": self.name, "config": asdict(self.config)}
