@@ -1,8 +1,8 @@
 """What a few labelled cells are worth: the suite ``few-shot`` for baselines and adapted models.
 
 Usage: ``python benchmarks/few_shot.py [-m MODEL ...] [--adapt KIND ...] [--seeds N] [--work
-FOLDER]``. Needs ``PANCYTE_DATA``. Writes ``docs/results/few-shot.md`` and its figure; a dataset
-that FOLDER has already is not asked again.
+FOLDER]``. Needs ``PANCYTE_DATA``. Writes ``docs/results/few-shot.md`` and its figure; what FOLDER
+has already is not asked again.
 """
 
 import os
@@ -13,11 +13,12 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+from kept import answers
 from stamp import RESULTS, stamp
 
 import pancyte as pan
-from pancyte.benchmark.results import Results, together
-from pancyte.benchmark.suite import Suite, load_suite, run_suite
+from pancyte.benchmark.results import Results
+from pancyte.benchmark.suite import load_suite
 from pancyte.pl.few_shot import few_shot, shots
 from pancyte.tasks.adapted import Adapted
 
@@ -29,19 +30,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("runs/few-shot"))
     given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
     pan.settings.verbosity = 0
     models, suite = [pan.load(name) for name in given.model], load_suite("few-shot")
     methods = [*models, *(Adapted(model, kind) for model in models for kind in given.adapt)]
-    found = []
-    for run in suite.runs:
-        path = given.work / f"{run.name.replace(' ', '_').replace(',', '')}.json"
-        if not path.exists():
-            alone = Suite(name=suite.name, seeds=given.seeds, runs=[run])
-            run_suite(alone, methods).to_json(path)
-            print(run.name, flush=True)
-        found.append(Results.from_json(path))
-    results = together(found)
+    results = answers(suite, methods, seeds=given.seeds, folder=given.work)
     few_shot(results, save=RESULTS / "few-shot.png")
     text = page(results, suite.description, given)
     (RESULTS / "few-shot.md").write_text(text, encoding="utf-8")

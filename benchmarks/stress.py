@@ -1,8 +1,8 @@
 """What accidents do to labels: the suite ``stress`` for baselines, models and `annotate`.
 
 Usage: ``python benchmarks/stress.py [-m MODEL ...] [--seeds N] [--work FOLDER]``. Needs
-``PANCYTE_DATA``. Writes ``docs/results/stress.md`` and its figure; a dataset that FOLDER has
-already is not asked again.
+``PANCYTE_DATA``. Writes ``docs/results/stress.md`` and its figure; what FOLDER has already is not
+asked again.
 """
 
 import os
@@ -13,11 +13,12 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+from kept import answers
 from stamp import RESULTS, stamp
 
 import pancyte as pan
-from pancyte.benchmark.results import Results, together
-from pancyte.benchmark.suite import Suite, load_suite, run_suite
+from pancyte.benchmark.results import Results
+from pancyte.benchmark.suite import load_suite
 from pancyte.pl.stress import severities, stress
 from pancyte.tasks.stress import NONE
 
@@ -27,21 +28,12 @@ SHOWN = ("macro_f1", "worst_f1", "ece", "accuracy", "answered", "accuracy_answer
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-m", "--model", action="append", default=[])
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("runs/stress"))
     given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
     pan.settings.verbosity = 0
     models, suite = [pan.load(name) for name in given.model], load_suite("stress")
-    found = []
-    for run in suite.runs:
-        path = given.work / f"{run.name.replace(' ', '_').replace(',', '')}.json"
-        if not path.exists():
-            alone = Suite(name=suite.name, seeds=given.seeds, runs=[run])
-            run_suite(alone, models).to_json(path)
-            print(run.name, flush=True)
-        found.append(Results.from_json(path))
-    results = together(found)
+    results = answers(suite, models, seeds=given.seeds, folder=given.work)
     stress(results, save=RESULTS / "stress.png")
     text = page(results, suite.description)
     (RESULTS / "stress.md").write_text(text, encoding="utf-8")
@@ -60,9 +52,9 @@ def page(results: Results, description: str) -> str:
         f"- {seeds} seed{'s' * (seeds > 1)}; at most 2,000 reference and 1,000 query cells",
         f"- datasets: {', '.join(table['dataset'].unique())}\n",
         "## Over all kinds and severities\n",
-        "Means over datasets, kinds and severities (each kind weighs alike), and in brackets the "
-        "same cells before anything happened.\n",
-        *_table(_means(table)),
+        "Means over datasets, kinds and severities (each kind weighs alike) ± the standard error "
+        "over seeds, and in brackets the same cells before anything happened.\n",
+        *_table(_means(results.table)),
         "",
         "![Curves of severity](stress.png)\n",
         "## Each kind at its worst\n",
@@ -75,17 +67,24 @@ def page(results: Results, description: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _means(table: pd.DataFrame) -> pd.DataFrame:
+def _means(rows: pd.DataFrame) -> pd.DataFrame:
+    parts = {seed: severities(part) for seed, part in rows.groupby("seed")}
+    table = pd.concat(parts, names=["seed"]).reset_index("seed")
+    keys = ["way", "metric", "seed"]
     struck = table[table["stress"] != NONE]
-    kinds = struck.groupby(["way", "metric", "stress"], sort=False)["value"].mean()
-    after = kinds.groupby(["way", "metric"], sort=False).mean().unstack()
+    kinds = struck.groupby([*keys, "stress"], sort=False)["value"].mean()
+    after = kinds.groupby(keys, sort=False).mean().groupby(["way", "metric"], sort=False)
+    mean, error = after.mean().unstack(), after.sem().unstack()
     whole = table[table["stress"] == NONE]
     before = whole.groupby(["way", "metric"], sort=False)["value"].mean().unstack()
-    order = after["macro_f1"].sort_values(ascending=False).index
-    shown = [name for name in SHOWN if name in after]
+    order = mean["macro_f1"].sort_values(ascending=False).index
     made = {
-        name: [f"{after.loc[way, name]:.3f} ({before.loc[way, name]:.3f})" for way in order]
-        for name in shown
+        name: [
+            f"{mean.loc[way, name]:.3f} ± {error.loc[way, name]:.3f} ({before.loc[way, name]:.3f})"
+            for way in order
+        ]
+        for name in SHOWN
+        if name in mean
     }
     return pd.DataFrame(made, index=order)
 

@@ -298,11 +298,11 @@ scGPT, {single:.4%} of the bins are the same.
 
 "Published" takes the steps of the published code: of a sparse matrix, each of whose rows it looks
 at twice (rank), or a dense one (bins). "One view of a row" normalises plain arrays and looks once.
-"Plain arrays" leaves out all of that, and is the least that numpy needs for a cell.
-numpy's default sort, the faster one, leaves ties in any order, so
-its tokens are not quite the same, nor the same on every machine; with "ties in order", a stable sort
-of single-precision values, they are pancyte's, bit for bit. Both bin with random numbers;
-pancyte draws its own from the seed and the cell's contents.
+"Plain arrays" leaves out all of that, and is the least that numpy needs for a cell. numpy's default
+sort, the faster one, leaves ties in any order, so its tokens are not quite the same, nor the same
+on every machine; with "ties in order", a stable sort of single-precision values, they are
+pancyte's, bit for bit. Both bin with random numbers; pancyte draws its own from the seed and the
+cell's contents.
 
 ## Streaming
 
