@@ -116,7 +116,8 @@ def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
     names = [route.name for route in decider.routes]
     given = decider.answers(asked, names)
     chosen = decider.choice.chosen
-    decision = decider.conclude(asked, chosen.combine(given), Limits())
+    crossed = decider.crossed(asked)
+    decision = decider.conclude(asked, chosen.combine(given), crossed, Limits())
     truth = column(asked, "cell_type")
     known = np.isin(truth, decider.classes)
     code = np.searchsorted(decider.classes, truth[known])
@@ -139,14 +140,15 @@ def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
     for alpha in ALPHAS:
         for by_class in (False, True):
             limits = Limits(alpha=alpha, by_class=by_class)
-            sets = decider.sets(decision.probabilities, limits, allow_empty=True)[known]
-            shown = decider.sets(decision.probabilities, limits)[known]
+            sets = decider.sets(crossed, limits)[known]
+            shown = sets.copy()
+            shown[np.arange(len(code)), decision.probabilities[known].argmax(axis=1)] = True
             tag = f"{alpha}{' by type' if by_class else ''}"
             arrays[f"in {tag}"] = sets[np.arange(len(code)), code]
             arrays[f"shown {tag}"] = shown[np.arange(len(code)), code]
             arrays[f"size {tag}"] = shown.sum(axis=1)
         by_donor, decider.folds = decider.folds, pooled
-        sets = decider.sets(decision.probabilities, Limits(alpha=alpha), allow_empty=True)[known]
+        sets = decider.sets(crossed, Limits(alpha=alpha))[known]
         arrays[f"in {alpha} pooled"] = sets[np.arange(len(code)), code]
         decider.folds = by_donor
     return arrays

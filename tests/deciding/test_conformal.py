@@ -5,13 +5,7 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import binom, kstest
 
-from pancyte.deciding.conformal import (
-    class_thresholds,
-    label_sets,
-    nonconformity,
-    p_values,
-    threshold,
-)
+from pancyte.deciding.conformal import label_p_values, label_sets, nonconformity, p_values
 from pancyte.errors import UsageError
 
 
@@ -28,6 +22,13 @@ def own(scores, codes):
     return scores[np.arange(len(codes)), codes]
 
 
+def by_one(known, true, asked, *, kind="lac", **options):
+    """All cells held out together, and one answer for the new ones."""
+    calibration = own(nonconformity(known, kind=kind), true)
+    strange = {0: nonconformity(asked, kind=kind)}
+    return label_p_values(calibration, np.zeros(len(true)), strange, **options)
+
+
 @pytest.mark.parametrize("kind", ["lac", "aps", "raps"])
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 def test_coverage_is_nominal_within_binomial_error(kind, alpha):
@@ -36,8 +37,7 @@ def test_coverage_is_nominal_within_binomial_error(kind, alpha):
     for repeat in range(60):
         known, codes = simulated(400, 2 * repeat)
         asked, truth = simulated(400, 2 * repeat + 1)
-        bound = threshold(own(nonconformity(known, kind=kind), codes), alpha)
-        kept = label_sets(nonconformity(asked, kind=kind), bound, allow_empty=True)
+        kept = label_sets(by_one(known, codes, asked, kind=kind), alpha)
         covered, tested = covered + own(kept, truth).sum(), tested + len(truth)
     # calibration and test sets of n cells each: the share's variance is about twice a binomial's
     error = 4 * np.sqrt(2 * alpha * (1 - alpha) / tested)
@@ -45,39 +45,55 @@ def test_coverage_is_nominal_within_binomial_error(kind, alpha):
 
 
 def test_the_bound_is_the_textbook_order_statistic():
-    scores = np.arange(1, 20) / 20
-    assert threshold(scores, 0.1) == 18 / 20
-    assert threshold(scores, 0.05) == 19 / 20
-    assert threshold(scores, 0.04) == np.inf
+    scores, asked = np.arange(1, 20) / 20, np.array([[0.9], [0.901], [0.95], [0.951]])
+    found = label_p_values(scores, np.zeros(19), {0: asked})
+    assert found.ravel() * 20 == pytest.approx([3, 2, 2, 1])
+    assert label_sets(found, 0.1).ravel().tolist() == [True, False, False, False]
+    assert label_sets(found, 0.05).ravel().tolist() == [True, True, True, False]
+    assert label_sets(found, 0.04).all()
     with pytest.raises(UsageError, match=r"error rate is 1\.5"):
-        threshold(scores, 1.5)
+        label_sets(found, 1.5)
+
+
+def test_each_fold_is_compared_by_what_was_learned_without_it():
+    """Answers that had less to learn from judge both sides, so a better whole does not matter."""
+    covered = tested = 0
+    for repeat in range(40):
+        rng = np.random.default_rng(repeat)
+        known, folds = rng.normal(size=300), rng.integers(3, size=300)
+        learned = np.array([0.0, 0.5, 2.0])
+        asked = rng.normal(size=400)
+        strange = {fold: (asked + learned[fold])[:, None] for fold in range(3)}
+        found = label_p_values(known + learned[folds], folds, strange)
+        covered, tested = covered + label_sets(found, 0.1).sum(), tested + 400
+    assert covered / tested == pytest.approx(0.9, abs=0.01)
 
 
 def test_each_label_keeps_its_own_promise():
     known, codes = simulated(4000, 0)
     asked, truth = simulated(4000, 1)
-    scores = nonconformity(known)
-    bounds = class_thresholds(own(scores, codes), codes, 0.1, labels=5)
-    assert bounds.tolist() == [threshold(own(scores, codes)[codes == c], 0.1) for c in range(5)]
-    kept = own(label_sets(nonconformity(asked), bounds, allow_empty=True), truth)
+    kept = own(label_sets(by_one(known, codes, asked, codes=codes), 0.1), truth)
     for code in range(5):
         cells = (truth == code).sum()
         low, high = binom.interval(0.9999, cells, 0.9)
         slack = 4 * np.sqrt(0.09 / (codes == code).sum()) * cells
         assert low - slack <= kept[truth == code].sum() <= high + slack
-    assert class_thresholds(own(scores, codes), codes, 0.1, labels=6)[5] == np.inf
+    sixth = np.column_stack([asked, np.zeros(4000)])
+    unseen = by_one(known, codes, sixth, codes=codes)
+    assert (unseen[:, 5] == 1).all()
 
 
 def test_donors_count_alike_when_named():
     """Equal donors change nothing; one with many strange cells has no more say than another."""
     rng = np.random.default_rng(0)
-    scores = rng.random(1000)
-    even = np.repeat(np.arange(10), 100)
-    assert threshold(scores, 0.1, groups=even) == pytest.approx(threshold(scores, 0.1), abs=0.01)
+    scores, asked = rng.random(1000), {0: rng.random((50, 1))}
+    folds, even = np.zeros(1000), np.repeat(np.arange(10), 100)
+    alike = label_p_values(scores, folds, asked, groups=even)
+    assert alike == pytest.approx(label_p_values(scores, folds, asked), abs=0.01)
     strange = np.concatenate([rng.random(100), 1 + rng.random(900)])
-    donors = np.array(["small"] * 100 + ["big"] * 900)
-    assert threshold(strange, 0.5) > 1
-    assert threshold(strange, 0.5, groups=donors) <= 1
+    donors, one = np.array(["small"] * 100 + ["big"] * 900), {0: np.array([[1.0]])}
+    assert label_p_values(strange, folds, one)[0, 0] == pytest.approx(0.9, abs=0.01)
+    assert label_p_values(strange, folds, one, groups=donors)[0, 0] == pytest.approx(0.5)
 
 
 def test_known_scores():
@@ -91,14 +107,12 @@ def test_known_scores():
         nonconformity(given, kind="best")
 
 
-def test_sets_are_nested_and_never_empty_unless_allowed():
-    scores = nonconformity(simulated(500, 3)[0])
-    strict, loose = (label_sets(scores, bound, allow_empty=True) for bound in (0.2, 0.6))
+def test_sets_are_nested():
+    known, codes = simulated(500, 2)
+    found = by_one(known, codes, simulated(500, 3)[0])
+    strict, loose = (label_sets(found, alpha) for alpha in (0.4, 0.05))
     assert (strict <= loose).all()
     assert not strict.any(axis=1).all()
-    shown = label_sets(scores, 0.2)
-    assert shown.any(axis=1).all()
-    assert (shown[strict.any(axis=1)] == strict[strict.any(axis=1)]).all()
 
 
 def test_p_values_are_uniform_for_cells_like_the_known_ones():

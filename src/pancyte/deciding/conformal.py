@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -47,92 +48,83 @@ def nonconformity(probabilities: ArrayLike, *, kind: Kind = "lac") -> np.ndarray
     return scores
 
 
-def threshold(scores: ArrayLike, alpha: float, *, groups: ArrayLike | None = None) -> float:
-    """Strangeness that a new cell's true label exceeds with probability `alpha` at most.
+def label_p_values(
+    calibration: ArrayLike,
+    folds: ArrayLike,
+    scores: Mapping[int, np.ndarray],
+    *,
+    groups: ArrayLike | None = None,
+    codes: ArrayLike | None = None,
+) -> np.ndarray:
+    """Share of held-out cells that are at least as strange as each label would be for each cell.
+
+    A held-out cell was judged by what was learned without its donors, so a new cell is compared
+    with it as judged by the same: both by answers that had as much to learn from. With all folds'
+    cells against one answer learned from everything, sets are too large wherever one donor more
+    makes labels better (measured in ``docs/lab-notes.md``).
 
     Parameters
     ----------
+    calibration
+        Nonconformity of the true label of held-out cells, (held-out cells,).
+    folds
+        With whom each of them was held out, (held-out cells,).
     scores
-        Nonconformity of the true label of held-out cells, (cells,).
-    alpha
-        Tolerated error rate, in (0, 1).
+        For each fold the nonconformity of every label for each new cell, by what was learned
+        without that fold, (cells, labels).
     groups
-        Donor of each cell, (cells,). If given, each donor counts alike, however many of its
-        cells were measured, and so the promise is about a cell of a new donor drawn like these
-        (Dunn et al. 2023, J. Am. Stat. Assoc. 118:2491, pooling of donors' distributions).
+        Donor of each held-out cell. If given, each donor counts alike, however many of its cells
+        were measured, and so the promise is about a cell of a new donor drawn like these (Dunn et
+        al. 2023, J. Am. Stat. Assoc. 118:2491, pooling of donors' distributions).
+    codes
+        Column of each held-out cell's true label. If given, a label is compared with the cells
+        that have it, so that the promise holds for each cell type (Vovk 2012, *Conditional
+        validity*, arXiv:1209.2673; "Mondrian"). `groups` are then ignored.
 
     Returns
     -------
-    The ``⌈(n + 1)(1 - alpha)⌉``-th smallest score, or infinity if there are too few.
+    (cells, labels), in [0, 1]; 1 for a label that no held-out cell has, if told `codes`.
 
     Notes
     -----
-    Vovk, Gammerman & Shafer 2005, *Algorithmic learning in a random world*. If the cells are
-    exchangeable with the new one, the true label is kept with probability at least 1 - alpha.
+    Cross-validation+ of Barber et al. 2021 (Ann. Stat. 49:486), for labels as in Romano et al.
+    2020. With one fold it is the conformal prediction of Vovk, Gammerman & Shafer 2005,
+    *Algorithmic learning in a random world*.
     """
-    if not 0 < alpha < 1:
-        raise UsageError(f"The error rate is {alpha}.", fix="Give one between 0 and 1, e.g. .05.")
-    given = np.asarray(scores, dtype=np.float64)
-    if groups is None:
-        rank = int(np.ceil((len(given) + 1) * (1 - alpha) - 1e-9))
-        return float(np.sort(given)[rank - 1]) if rank <= len(given) else np.inf
-    _, codes, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    order = np.argsort(given, kind="stable")
-    mass = np.cumsum((1 / counts[codes] / len(counts))[order])
-    beyond = int(np.searchsorted(mass, 1 - alpha - 1e-9))
-    return float(given[order][beyond]) if beyond < len(given) else np.inf
+    known, fold_of = np.asarray(calibration, dtype=np.float64), np.asarray(folds)
+    result = np.zeros_like(next(iter(scores.values())), dtype=np.float64)
+    for label in range(result.shape[1]):
+        some = np.flatnonzero(np.ones(len(known)) if codes is None else np.equal(codes, label))
+        if groups is None or codes is not None:
+            mass, result[:, label] = np.full(len(some), 1 / (len(some) + 1)), 1 / (len(some) + 1)
+        else:
+            _, donor, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+            mass = 1 / sizes[donor] / len(sizes)
+        for fold, strange in scores.items():
+            mine = fold_of[some] == fold
+            result[:, label] += _at_least(known[some][mine], mass[mine], strange[:, label])
+    return result
 
 
-def class_thresholds(
-    scores: ArrayLike, codes: ArrayLike, alpha: float, *, labels: int
-) -> np.ndarray:
-    """Give each label a threshold of its own, so that the promise holds for each cell type.
-
-    Parameters
-    ----------
-    scores
-        Nonconformity of the true label of held-out cells, (cells,).
-    codes
-        Column of each cell's true label, (cells,).
-    alpha
-        Tolerated error rate for each label.
-    labels
-        Number of labels.
-
-    Returns
-    -------
-    (labels,); infinity, so that the label is in every set, where fewer held-out cells than
-    about 1/alpha have it (Vovk 2012, *Conditional validity*, arXiv:1209.2673; "Mondrian").
-    """
-    given, truth = np.asarray(scores, dtype=np.float64), np.asarray(codes)
-    return np.array([threshold(given[truth == code], alpha) for code in range(labels)])
-
-
-def label_sets(
-    scores: ArrayLike, thresholds: ArrayLike, *, allow_empty: bool = False
-) -> np.ndarray:
+def label_sets(p_values: ArrayLike, alpha: float) -> np.ndarray:
     """List the labels that are not too strange for each cell.
 
     Parameters
     ----------
-    scores
-        Nonconformity of every label, (cells, labels).
-    thresholds
-        One, or one for each label.
-    allow_empty
-        Whether a cell may keep no label. If not, the least strange one stays: then the promise
-        is more than kept wherever the best label is right more often than was asked for.
+    p_values
+        As `label_p_values` gives them, (cells, labels).
+    alpha
+        Tolerated error rate, in (0, 1).
 
     Returns
     -------
-    (cells, labels) bool.
+    (cells, labels) bool. A cell may keep no label: where the best one is right more often than
+    was asked for, some must.
     """
-    given = np.asarray(scores, dtype=np.float64)
-    kept = given <= np.asarray(thresholds)
-    if not allow_empty:
-        none = np.flatnonzero(~kept.any(axis=1))
-        kept[none, given[none].argmin(axis=1)] = True
-    return kept
+    if not 0 < alpha < 1:
+        raise UsageError(f"The error rate is {alpha}.", fix="Give one between 0 and 1, e.g. .05.")
+    # sums of shares are exact to the last few bits only
+    return np.asarray(p_values) > alpha + 1e-9
 
 
 def p_values(
@@ -175,3 +167,11 @@ def p_values(
 def _tail(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     at_least = len(known) - np.searchsorted(np.sort(known), asked, side="left")
     return (1 + at_least) / (len(known) + 1)
+
+
+def _at_least(known: np.ndarray, mass: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Add up the mass of the known scores that are not below each one asked about."""
+    order = np.argsort(known, kind="stable")
+    above = np.append(np.cumsum(mass[order][::-1])[::-1], 0.0)
+    found: np.ndarray = above[np.searchsorted(known[order], asked, side="left")]
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,7 @@ import numpy as np
 from pancyte.corpus.cells import column
 from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.choice import Choice, choose
-from pancyte.deciding.conformal import (
-    Kind,
-    class_thresholds,
-    label_sets,
-    nonconformity,
-    threshold,
-)
+from pancyte.deciding.conformal import Kind, label_p_values, label_sets, nonconformity
 from pancyte.deciding.folds import Folds, make_folds
 from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
@@ -65,7 +59,7 @@ class Decision:
     probabilities
         Calibrated, (cells, labels).
     sets
-        Labels left for each cell, (cells, labels) bool, at least one.
+        Labels left for each cell, (cells, labels) bool, the most probable one among them.
     novelty
         P-value of being of a type the reference has, (cells,).
     embedding
@@ -115,6 +109,8 @@ class Decider:
         self.seed = seed
         self.choice: Choice
         self.folds: Folds
+        self.tried: Cells
+        self.without: dict[int, np.ndarray]
 
     def fit(self, reference: Cells, label_key: str, *, query: Cells) -> Decider:
         """Try every route on held-out donors of the reference, over the genes of the query.
@@ -145,12 +141,14 @@ class Decider:
         folds = make_folds(tried, labels, donor_key=self.donor_key, query=query, seed=self.seed)
         answers = {r.name: np.zeros((len(tried), len(self.classes))) for r in self.routes}
         strange, scored = np.zeros((len(tried), len(VIEWS))), np.zeros(len(tried), dtype=bool)
-        for fold in np.unique(folds.codes):
+        self.tried, self.without = tried, {}
+        for fold in np.unique(folds.codes).tolist():
             learned, held = np.flatnonzero(folds.codes != fold), np.flatnonzero(folds.codes == fold)
             scored[held] = np.isin(labels[held], labels[learned])
             if len(np.unique(labels[learned])) < 2:
                 scored[held] = False
                 continue
+            self.without[fold] = learned
             parts = tried.select(learned), tried.select(held)
             strange[held], _ = self._strangeness(*parts)
             for route in self.routes:
@@ -172,38 +170,53 @@ class Decider:
         """Label a query by the chosen route, learned from the whole reference."""
         chosen = self.choice.chosen
         probabilities = chosen.combine(self.answers(query, chosen.members))
-        return self.conclude(query, probabilities, limits)
+        return self.conclude(query, probabilities, self.crossed(query), limits)
 
-    def conclude(self, query: Cells, probabilities: np.ndarray, limits: Limits) -> Decision:
+    def conclude(
+        self,
+        query: Cells,
+        probabilities: np.ndarray,
+        crossed: Mapping[int, np.ndarray],
+        limits: Limits,
+    ) -> Decision:
         """Draw sets, novelty and reasons from calibrated probabilities, (cells, labels)."""
         strange, embedding = self._strangeness(self.reference, query)
         novelty = novelty_p_values(self.strange[:, COMBINED], strange[:, COMBINED])
-        sets = self.sets(probabilities, limits)
+        sets = self.sets(crossed, limits)
+        sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
         why = reasons(query, sets, novelty, level=limits.novelty)
         empty = why == EMPTY
         probabilities[empty], sets[empty], novelty[empty] = 0.0, False, 1.0
         return Decision(self.classes, probabilities, sets, novelty, embedding, why)
 
-    def answers(self, query: Cells, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def answers(
+        self, query: Cells, names: Sequence[str], *, reference: Cells | None = None
+    ) -> dict[str, np.ndarray]:
         """Ask routes, learned from the whole reference; (cells, classes) each, not calibrated."""
-        wanted = [route for route in self.routes if route.name in names]
-        return {route.name: self._ask(route, self.reference, query) for route in wanted}
+        known = self.reference if reference is None else reference
+        return {r.name: self._ask(r, known, query) for r in self.routes if r.name in names}
 
-    def sets(
-        self, probabilities: np.ndarray, limits: Limits, *, allow_empty: bool = False
-    ) -> np.ndarray:
-        """Give label sets for calibrated probabilities; see `conformal.label_sets`."""
+    def crossed(self, query: Cells) -> dict[int, np.ndarray]:
+        """Ask the chosen route as it was learned without each fold; calibrated probabilities."""
+        chosen, crossed = self.choice.chosen, {}
+        for fold, learned in self.without.items():
+            known = self.tried.select(learned)
+            crossed[fold] = chosen.combine(self.answers(query, chosen.members, reference=known))
+        return crossed
+
+    def sets(self, crossed: Mapping[int, np.ndarray], limits: Limits) -> np.ndarray:
+        """List the labels left by what is `crossed`, (cells, labels); see `label_p_values`."""
         codes = np.searchsorted(self.classes, self.labels)
         known = nonconformity(self.choice.chosen.probabilities, kind=limits.sets)
-        own = known[np.arange(len(codes)), codes]
-        bounds: np.ndarray | float
-        if limits.by_class:
-            bounds = class_thresholds(own, codes, limits.alpha, labels=len(self.classes))
-        else:
-            groups = self.folds.groups if self.folds.key is not None else None
-            bounds = threshold(own, limits.alpha, groups=groups)
-        scores = nonconformity(probabilities, kind=limits.sets)
-        return label_sets(scores, bounds, allow_empty=allow_empty)
+        scores = {fold: nonconformity(p, kind=limits.sets) for fold, p in crossed.items()}
+        found = label_p_values(
+            known[np.arange(len(codes)), codes],
+            self.folds.codes,
+            scores,
+            groups=None if self.folds.key is None else self.folds.groups,
+            codes=codes if limits.by_class else None,
+        )
+        return label_sets(found, limits.alpha)
 
     def record(self) -> dict[str, Any]:
         """Say how the choice was made, for the history."""
