@@ -65,7 +65,8 @@ def goals(groups) -> str:
     return (
         "## Against the goals\n\nCalibration and coverage are promised for unseen donors of the "
         "same study (donors, lanes); what is left of them under another study or technology is in "
-        "the other rows.\n\n" + table(head, rows)
+        "the other rows. Kang's reference is a single donor, whose two conditions are held out in "
+        "turn: how donors differ cannot be learned from one.\n\n" + table(head, rows)
     )
 
 
