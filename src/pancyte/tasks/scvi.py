@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 EPOCHS, MINIBATCH = 200, 128
 LABELLED_EPOCHS = 20
+LEARNED = 0.9
+"""Share of the cells that scANVI is trained on: the library's own."""
 UNKNOWN = "not known"
 
 
@@ -87,12 +90,23 @@ class SCANVI:
             semi = scvi.model.SCANVI.from_scvi_model(
                 model, unlabeled_category=UNKNOWN, labels_key="label"
             )
+            told, rest = int((labels != "").sum()), int((labels == "").sum())
             semi.train(
-                max_epochs=LABELLED_EPOCHS, accelerator="cpu", enable_progress_bar=False,
-                logger=False,
+                max_epochs=LABELLED_EPOCHS, train_size=LEARNED, batch_size=_size(told, rest),
+                accelerator="cpu", enable_progress_bar=False, logger=False,
             )  # fmt: skip
             vectors = semi.get_latent_representation()
         return _apart(vectors, parts)
+
+
+def _size(told: int, rest: int) -> int:
+    """Choose a minibatch size that leaves no single cell over, which batch norm cannot take.
+
+    scvi-tools looks to that for the labelled and for the other cells, not for both together.
+    """
+    learned = [math.ceil(LEARNED * cells) for cells in (told, rest)]
+    sizes = range(MINIBATCH, MINIBATCH // 2, -1)
+    return next(size for size in sizes if 1 not in (sum(learned) % size, learned[0] % size))
 
 
 def trained(
