@@ -20,6 +20,8 @@ class PaddedEncoder(nn.Module):
     Cells are padded to the longest of the minibatch, as scGPT's collator does; weights are copied.
     """
 
+    partial = False
+
     def __init__(self, source: Transformer) -> None:
         super().__init__()
         config = source.config

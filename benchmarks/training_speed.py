@@ -38,6 +38,7 @@ from pancyte.tokenizers.continuous import ContinuousTokenizer
 from pancyte.tokenizers.rank import RankTokenizer
 from pancyte.tokenizers.tokenizer import TokenizerConfig
 from pancyte.tokenizers.vocabulary import Vocabulary
+from pancyte.training.network import Network
 from pancyte.training.optimizer import adamw, default_rate
 from pancyte.training.order import minibatches
 
@@ -176,7 +177,8 @@ class Side:
         else:
             network = backbone_of(shape, features)
             network = (network if side == OURS else PaddedEncoder(network)).to(device)
-            self.loss = lambda seen, target: sum(objective.loss(network(seen), target).values())
+            both = Network(network, objective)
+            self.loss = lambda seen, target: sum(both(seen, target).values())
             parts.append(network)
         self.network, self.objective = network, objective
         self.optimizer = adamw(parts, rate=default_rate(shape.width), decay=0.05)

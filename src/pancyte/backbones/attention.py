@@ -85,6 +85,52 @@ class Padding:
         return self.gather(scaled_dot_product_attention(q, k, v, attn_mask=self.mask))
 
 
+@dataclass(frozen=True)
+class Asking:
+    """Those packed rows whose outcome is wanted; the others are only looked at.
+
+    Attributes
+    ----------
+    rows
+        Which, rising.
+    offsets
+        Bounds of each cell's among them.
+    """
+
+    rows: Int[Tensor, " asked"]
+    offsets: Int[Tensor, " bounds"]
+
+    @classmethod
+    def of(cls, rows: Int[Tensor, " asked"], offsets: Int[Tensor, " bounds"]) -> Asking:
+        """Choose rows, in any order, of cells with these offsets."""
+        rising = rows.sort().values
+        return cls(rising, torch.searchsorted(rising, offsets))
+
+    def places(self, rows: Int[Tensor, " some"]) -> Int[Tensor, " some"]:
+        """Say where among those chosen some rows are."""
+        return torch.searchsorted(self.rows, rows)
+
+    def mix(
+        self,
+        query: Float[Tensor, "asked width"],
+        key: Float[Tensor, "rows width"],
+        value: Float[Tensor, "rows width"],
+        layout: Layout,
+        heads: int,
+    ) -> Float[Tensor, "asked width"]:
+        """Attend from these rows to all rows of their cells."""
+        if isinstance(layout, Padding) and (layout.mask is None or layout.mask.shape[2] == 1):
+            own = Padding.of(self.offsets)
+            k, v = layout.spread(key, heads), layout.spread(value, heads)
+            mixed = scaled_dot_product_attention(
+                own.spread(query, heads), k, v, attn_mask=layout.mask
+            )
+            return own.gather(mixed)
+        # other layouts want as many queries as keys
+        whole = query.new_zeros(len(key), query.shape[1]).index_copy(0, self.rows, query)
+        return layout.mix(whole, key, value, heads).index_select(0, self.rows)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention in which a cell's rows see that cell's rows only."""
 
@@ -98,8 +144,11 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, rows: Float[Tensor, "rows width"], layout: Layout
-    ) -> Float[Tensor, "rows width"]:
-        """Mix the rows of each cell."""
-        mixed = layout.mix(self.query(rows), self.key(rows), self.value(rows), self.heads)
-        return self.out(mixed)
+        self, rows: Float[Tensor, "rows width"], layout: Layout, asking: Asking | None = None
+    ) -> Float[Tensor, "asked width"]:
+        """Mix the rows of each cell, or only those `asking`."""
+        key, value = self.key(rows), self.value(rows)
+        if asking is None:
+            return self.out(layout.mix(self.query(rows), key, value, self.heads))
+        query = self.query(rows.index_select(0, asking.rows))
+        return self.out(asking.mix(query, key, value, layout, self.heads))

@@ -48,6 +48,10 @@ class Backbone(nn.Module, ABC):
     together: bool = False
     """Whether cells read at the same time see one another, so that they must not be parted."""
 
+    partial: bool = False
+    """Whether `forward` takes ``only``: positions of the tokens whose vectors are wanted, besides
+    those of ``<cls>``. What nobody reads need not be computed in the last layer."""
+
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config

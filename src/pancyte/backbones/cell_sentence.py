@@ -44,6 +44,7 @@ class CellSentence(Transformer):
 
     name = "cell_sentence"
     Config = CellSentenceConfig
+    partial = False
 
     def __init__(self, config: CellSentenceConfig) -> None:
         super().__init__(config)
@@ -52,8 +53,8 @@ class CellSentence(Transformer):
         self.common = nn.Parameter(torch.empty(config.width))
         self.initialise(0)
 
-    def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
-        """Average each cell's tokens, mix cells, and add what comes of it to the tokens."""
+    def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
+        """Average each cell's tokens, mix cells, and add what comes of it to all tokens."""
         if not 0 <= skip <= self.config.depth:
             raise UsageError(
                 f"{skip} layers cannot be left out of {self.config.depth}.",

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.attention import Attention, Layout
+from pancyte.backbones.attention import Asking, Attention, Layout
 from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.embed import TokenEmbedding
 from pancyte.backbones.feature_table import FeatureTable
@@ -87,10 +87,11 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, rows: Float[Tensor, "rows width"], layout: Layout
-    ) -> Float[Tensor, "rows width"]:
-        """Update the rows of each cell."""
-        rows = rows + self.dropout(self.attention(self.norm_attention(rows), layout))
+        self, rows: Float[Tensor, "rows width"], layout: Layout, asking: Asking | None = None
+    ) -> Float[Tensor, "asked width"]:
+        """Update the rows of each cell, or only those `asking`."""
+        mixed = self.dropout(self.attention(self.norm_attention(rows), layout, asking))
+        rows = mixed + (rows if asking is None else rows.index_select(0, asking.rows))
         inner = nn.functional.gelu(self.expand(self.norm_forward(rows)))
         return rows + self.dropout(self.contract(inner))
 
@@ -110,6 +111,7 @@ class Transformer(Backbone):
 
     name = "transformer"
     Config = TransformerConfig
+    partial = True
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)
@@ -165,8 +167,12 @@ class Transformer(Backbone):
         else:
             feature.prior.copy_(vectors)
 
-    def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
-        """Put ``<cls>`` before each cell's tokens, mix, and take it apart again."""
+    def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
+        """Put ``<cls>`` before each cell's tokens, mix, and take it apart again.
+
+        Of the last layer only the rows `only` and ``<cls>`` are computed, if they are told; the
+        vectors of other tokens are then zero.
+        """
         self.check_skip(skip)
         table = self.embedding.feature.weight
         embedded, cls = self.embedding(tokens, table)
@@ -177,14 +183,20 @@ class Transformer(Backbone):
         rows = rows.index_copy(0, at_cls, cls).index_copy(0, at_token, embedded)
         visible = _visible_rows(tokens, offsets, at_token)
         layout = lay_out(offsets, visible, rows, heads=self.config.heads)
-        for layer in self.layers[: self.config.depth - skip]:
+        layers = self.layers[: self.config.depth - skip]
+        partial = only is not None and len(layers) > 0
+        for layer in layers[:-1] if partial else layers:
             rows = layer(rows, layout)
-        return Hidden(
-            rows.index_select(0, at_token),
-            rows.index_select(0, at_cls),
-            tokens.offsets,
-            table,
-        )
+        if only is None or not partial:
+            found, whole = rows.index_select(0, at_token), rows.index_select(0, at_cls)
+        else:
+            at_asked = at_token[only]
+            asking = Asking.of(torch.cat([at_cls, at_asked]), offsets)
+            rows = layers[-1](rows, layout, asking)
+            found = rows.new_zeros(len(embedded), self.width)
+            found = found.index_copy(0, only, rows.index_select(0, asking.places(at_asked)))
+            whole = rows.index_select(0, asking.places(at_cls))
+        return Hidden(found, whole, tokens.offsets, table)
 
 
 def _visible_rows(tokens: Tokens, offsets: Tensor, at_token: Tensor) -> Tensor | None:

@@ -70,6 +70,10 @@ class Contrastive(Objective):
             seen = _halves(tokens, generator)
         return seen, {"positions": torch.arange(2 * len(tokens))}
 
+    def reads(self, target: Target) -> Tensor | None:
+        """All of them, or none if ``<cls>`` stands for the cell."""
+        return target["positions"][:0] if self.config.pooling == "cls" else None
+
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Cross-entropy of finding the other view, in nats."""
         pooled = hidden.cls if self.config.pooling == "cls" else hidden.mean()

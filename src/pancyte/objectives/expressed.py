@@ -70,6 +70,10 @@ class Expressed(Objective):
         target = {"positions": owners, "cells": owners, "ids": asked % self.features, "on": on}
         return seen, target
 
+    def reads(self, target: Target) -> Tensor:
+        """None: the cell's vector answers."""
+        return target["positions"][:0]
+
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Binary cross-entropy of the answers, in nats."""
         cells = self.cell(self.norm(hidden.cls))[target["cells"]]

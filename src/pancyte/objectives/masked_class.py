@@ -70,6 +70,10 @@ class MaskedClass(Objective):
         seen = replace(whole, values=whole.values.masked_fill(asked, HIDDEN_VALUE))
         return seen, answers(whole, asked.nonzero().squeeze(1))
 
+    def reads(self, target: Target) -> Tensor:
+        """Those asked about."""
+        return target["positions"]
+
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Cross-entropy over the classes, in nats."""
         asked = hidden.tokens[target["positions"]]

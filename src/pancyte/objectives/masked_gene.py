@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from pancyte.objectives.gene import GeneObjective
 from pancyte.objectives.objective import Target, choose
@@ -56,3 +57,7 @@ class MaskedGene(GeneObjective):
         ids[positions] = shown
         target = {"positions": positions, "ids": truth, "ranks": tokens.values[positions]}
         return replace(tokens, ids=ids), target
+
+    def reads(self, target: Target) -> Tensor:
+        """Those at the hidden ranks."""
+        return target["positions"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from pancyte.objectives.objective import Target
 from pancyte.objectives.value import ValueObjective
@@ -55,3 +56,7 @@ class MaskedValue(ValueObjective):
         whole, asked = self.ask(tokens, self.config.ratio, generator)
         seen = replace(whole, values=whole.values.masked_fill(asked, HIDDEN_VALUE))
         return seen, self.noted(whole, asked.nonzero().squeeze(1))
+
+    def reads(self, target: Target) -> Tensor | None:
+        """Those asked about, unless the cell's vector, the mean of the others, answers as well."""
+        return None if self.config.from_cell else target["positions"]

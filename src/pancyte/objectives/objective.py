@@ -49,6 +49,13 @@ class Objective(nn.Module, ABC):
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Score the network at the withheld positions only; named scalar terms, to be summed."""
 
+    def reads(self, target: Target) -> Tensor | None:
+        """Say of which tokens `loss` reads the vectors, besides those of ``<cls>``.
+
+        Positions, or None for all. A backbone may leave the others out.
+        """
+        return None
+
     @abstractmethod
     def fit_trivial(self, tokens: Tokens) -> None:
         """Learn the trivial predictor (which ignores the cell) from the training cells."""

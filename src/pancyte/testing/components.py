@@ -13,7 +13,7 @@ from pancyte import registry
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import load_dataset
 from pancyte.models.model import build, build_objective
-from pancyte.shapes import Cells, Tokens
+from pancyte.shapes import Cells, Hidden, Tokens
 from pancyte.store.corpus import Corpus
 from pancyte.tokenizers.tokenizer import Tokenizer
 from pancyte.tokenizers.vocabulary import Vocabulary
@@ -85,6 +85,8 @@ def check_backbone(name: str, *, tokenizer: str = "") -> None:
             gap = (together.tokens[start:stop] - alone.tokens).abs().max()
             assert gap < 1e-5, f"cell {row} depends on the other cells by {gap:.1e}"
         _blind(network, tokens)
+        if network.partial:
+            _asked(network, tokens, together)
     hidden = network(tokens)
     noise = torch.Generator().manual_seed(0)
     weights = torch.randn(hidden.tokens.shape, generator=noise)
@@ -147,6 +149,10 @@ def check_objective(name: str) -> None:
     objective.fit_trivial(tokens)
     terms, trivial = objective.loss(network(seen), target), objective.trivial_loss(target)
     assert terms.keys() == trivial.keys(), "the trivial predictor is scored on other terms"
+    if (read := objective.reads(target)) is not None:
+        some = objective.loss(network(seen, only=read), target)
+        gap = max(float((some[key] - terms[key]).abs().detach()) for key in terms)
+        assert gap < 1e-4, f"the loss reads other tokens than it says: it differs by {gap:.1e}"
     rivals = objective.rivals(seen, target)
     assert not rivals.keys() & terms.keys(), "a rival has the name of a term"
     for key, value in [*terms.items(), *trivial.items(), *rivals.items()]:
@@ -157,6 +163,20 @@ def check_objective(name: str) -> None:
     spared = set() if withheld else WITHHELD
     dead = [k for k, p in modules if k not in spared and (p.grad is None or not p.grad.any())]
     assert not dead, f"these weights get no gradient: {dead}"
+
+
+def _asked(network: Any, tokens: Tokens, whole: Hidden) -> None:
+    """Demand that vectors are the same if no others are wanted, also where not all is visible."""
+    only = torch.arange(0, len(tokens.ids), 3)
+    places = torch.arange(len(tokens.ids)) - tokens.offsets[:-1][tokens.cell_index]
+    blind = replace(tokens, visible=places)
+    for seen, full in ((tokens, whole), (blind, network(blind))):
+        for wanted in (only, only[:0]):
+            some = network(seen, only=wanted)
+            gap = (some.cls - full.cls).abs().max()
+            if len(wanted):
+                gap = max(gap, (some.tokens[wanted] - full.tokens[wanted]).abs().max())
+            assert gap < 1e-5, f"a vector asked for by itself differs by {gap:.1e}"
 
 
 def _blind(network: Any, tokens: Tokens) -> None:

@@ -25,7 +25,9 @@ class Network(nn.Module):
 
     def forward(self, seen: Tokens, target: Target) -> dict[str, torch.Tensor]:
         """Return the named terms of the loss."""
-        return self.objective.loss(self.backbone(seen), target)
+        wanted = self.objective.reads(target) if self.backbone.partial else None
+        hidden = self.backbone(seen) if wanted is None else self.backbone(seen, only=wanted)
+        return self.objective.loss(hidden, target)
 
     def asked(self, tokens: Tokens, *, seed: int, place: int) -> tuple[Tokens, Target]:
         """Withhold a part of the cells, as a function of the seed and the place in the run."""
