@@ -153,3 +153,26 @@ def test_initialisation_is_a_function_of_the_seed():
     same = [torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True)]
     assert all(same)
     assert not torch.equal(one.embedding.feature.weight, three.embedding.feature.weight)
+
+
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [7, 1, 4]])
+def test_the_last_layer_for_some_rows_gives_the_same_vectors_and_gradients(lengths):
+    tokens, only = some_tokens(lengths), torch.tensor([0, 3, 8])
+    found = {}
+    for told in (None, only):
+        net = network()
+        hidden = net(tokens, only=told)
+        (hidden.tokens[only].sin().sum() + hidden.cls.cos().sum()).backward()
+        found[told is None] = [
+            hidden.tokens[only].detach(),
+            hidden.cls.detach(),
+            *(parameter.grad for parameter in net.parameters()),
+        ]
+    for whole, some in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(some, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_without_layers_nothing_is_left_out():
+    tokens = some_tokens([4, 3])
+    whole, some = network()(tokens, skip=2), network()(tokens, skip=2, only=torch.tensor([1]))
+    assert torch.equal(whole.tokens, some.tokens)
