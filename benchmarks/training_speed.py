@@ -320,8 +320,9 @@ Cells of a round: {batches}. The `TransformerEncoder`
 pads as scGPT's collator does: cells in random order, 32 at a time, which is the default of its
 pre-training, to the longest of the minibatch, 1,200 at most. BERT pads to the longest of cells of
 similar length, as Geneformer's training does, or to 2,048. BERT predicts at every place and
-discards all but the hidden 15 %; pancyte predicts at those alone, which is the same loss. Memory is
-what a round adds to a process that holds the weights: activations, gradients and AdamW's moments.
+discards all but the hidden 15 %; pancyte predicts at those alone and computes its last layer for
+them alone, which is the same loss. Memory is what a round adds to a process that holds the weights:
+activations, gradients and AdamW's moments.
 
 ## Equal loss per token
 
