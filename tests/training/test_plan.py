@@ -35,8 +35,11 @@ def test_operations_are_those_of_the_formula(network):
         rows, asked = genes + 1, int(0.3 * genes)
         embedding = genes * 2 * (d * d + d + d)
         head = asked * 2 * (d * d + d)
-        matrices += rows * layers * 2 * (4 * d * d + 2 * d * inner) + embedding + head
-        attention += layers * 4 * rows**2 * d
+        matrices += rows * (layers - 1) * 2 * (4 * d * d + 2 * d * inner) + embedding + head
+        attention += (layers - 1) * 4 * rows**2 * d
+        # the last layer's keys and values are all rows', the rest is that of the rows that are read
+        matrices += 2 * rows * 2 * d * d + 2 * (asked + 1) * (2 * d * d + 2 * d * inner)
+        attention += 4 * (asked + 1) * rows * d
     work = count(built, tokens)
     lengths = tokens.lengths.double()
     assert work.per_token * lengths.sum() == pytest.approx(3 * matrices)

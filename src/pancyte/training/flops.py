@@ -35,9 +35,10 @@ class Work:
     -----
     Matrix products only, 2 operations for each multiply-add; looking up an embedding, norms and
     activations count nothing. With a width d, L layers, an inner width f and q questions a token
-    `per_token` is about 6·L·(4d² + 2df) + 6·q·(the head) and `per_pair` 12·L·d: the model's
-    operations in the sense of Chowdhery et al., PaLM, 2022, appendix B. What a kernel does on
-    top (padding, recomputed activations) is not useful work and not in it.
+    `per_token` is about 6·L·(4d² + 2df) + 6·q·(the head) and `per_pair` 12·L·d, less what the last
+    layer leaves out because the loss does not read it: the model's operations in the sense of
+    Chowdhery et al., PaLM, 2022, appendix B. What a kernel does on top (padding, recomputed
+    activations) is not useful work and not in it.
     """
 
     per_token: float
