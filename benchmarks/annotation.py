@@ -17,6 +17,7 @@ from stamp import RESULTS, stamp
 import pancyte as pan
 from pancyte.corpus.cells import column, to_cells
 from pancyte.corpus.splits import stratified_subsample
+from pancyte.deciding.conformal import with_best
 from pancyte.deciding.decision import Decider, Limits
 from pancyte.deciding.folds import make_folds
 from pancyte.deciding.novelty import COMBINED, Strangeness, novelty_p_values
@@ -141,8 +142,7 @@ def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
         for by_class in (False, True):
             limits = Limits(alpha=alpha, by_class=by_class)
             sets = decider.sets(crossed, limits)[known]
-            shown = sets.copy()
-            shown[np.arange(len(code)), decision.probabilities[known].argmax(axis=1)] = True
+            shown = with_best(sets, decision.probabilities[known])
             tag = f"{alpha}{' by type' if by_class else ''}"
             arrays[f"in {tag}"] = sets[np.arange(len(code)), code]
             arrays[f"shown {tag}"] = shown[np.arange(len(code)), code]

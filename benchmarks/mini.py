@@ -7,11 +7,13 @@ suite ``zero-shot``, a dataset at a time; what FOLDER has already is used as it 
 
 import argparse
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from kept import kept
 from stamp import RESULTS, stamp
 from suites import spread
 
@@ -64,25 +66,22 @@ def main() -> None:
     found = []
     for run in suite.runs:
         path = given.work / f"{run.name.replace(' ', '_').replace(',', '')}.json"
-        if not path.exists():
-            alone = Suite(name=suite.name, seeds=suite.seeds, runs=[run])
-            run_suite(alone, [model]).to_json(path)
-        parts = [Results.from_json(path)]
-        corrected = path.with_suffix(".matched.json")
-        if not corrected.exists():
-            asked_of([Matched(), Matched(FrozenModel(model))], run, suite.seeds).to_json(corrected)
-        parts.append(Results.from_json(corrected))
+        alone = Suite(name=suite.name, seeds=suite.seeds, runs=[run])
+        parts = [kept(path, partial(run_suite, alone, [model]))]
+        moved = partial(asked_of, [Matched(), Matched(FrozenModel(model))], run, suite.seeds)
+        parts.append(kept(path.with_suffix(".matched.json"), moved))
         if given.scvi_seeds and "embedding" in run.tasks:
-            other = path.with_suffix(".scvi.json")
-            if not other.exists():
-                sources = [run.reference.source, *([run.query.source] if run.query else [])]
-                scvi = OnceTrained(sources, run.reference.batch_key)
-                asked_of([scvi], run, given.scvi_seeds).to_json(other)
-            parts.append(Results.from_json(other))
+            scvi = partial(asked_of_scvi, run, given.scvi_seeds)
+            parts.append(kept(path.with_suffix(".scvi.json"), scvi))
         found.append(together(parts))
     page = report(model, suite, found)
     (RESULTS / "pancyte-mini.md").write_text(page, encoding="utf-8")
     print(page)
+
+
+def asked_of_scvi(run: Run, seeds: int) -> Results:
+    sources = [run.reference.source, *([run.query.source] if run.query else [])]
+    return asked_of([OnceTrained(sources, run.reference.batch_key)], run, seeds)
 
 
 def asked_of(methods: list[Any], run: Run, seeds: int) -> Results:

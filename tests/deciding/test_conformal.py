@@ -5,7 +5,13 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import binom, kstest
 
-from pancyte.deciding.conformal import label_p_values, label_sets, nonconformity, p_values
+from pancyte.deciding.conformal import (
+    label_p_values,
+    label_sets,
+    nonconformity,
+    p_values,
+    with_best,
+)
 from pancyte.errors import UsageError
 
 
@@ -113,6 +119,10 @@ def test_sets_are_nested():
     strict, loose = (label_sets(found, alpha) for alpha in (0.4, 0.05))
     assert (strict <= loose).all()
     assert not strict.any(axis=1).all()
+    given = simulated(500, 3)[0]
+    shown = with_best(strict, given)
+    assert shown.any(axis=1).all()
+    assert (shown[strict.any(axis=1)] == strict[strict.any(axis=1)]).all()
 
 
 def test_p_values_are_uniform_for_cells_like_the_known_ones():

@@ -55,11 +55,7 @@ class CellSentence(Transformer):
 
     def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
         """Average each cell's tokens, mix cells, and add what comes of it to all tokens."""
-        if not 0 <= skip <= self.config.depth:
-            raise UsageError(
-                f"{skip} layers cannot be left out of {self.config.depth}.",
-                fix="Give a smaller skip.",
-            )
+        self.check_skip(skip)
         table = self.embedding.feature.weight
         embedded, cls = self.embedding(tokens, table)
         cells = cls + _average(embedded, tokens)

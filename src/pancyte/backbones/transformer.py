@@ -184,10 +184,9 @@ class Transformer(Backbone):
         visible = _visible_rows(tokens, offsets, at_token)
         layout = lay_out(offsets, visible, rows, heads=self.config.heads)
         layers = self.layers[: self.config.depth - skip]
-        partial = only is not None and len(layers) > 0
-        for layer in layers[:-1] if partial else layers:
+        for layer in layers if only is None else layers[:-1]:
             rows = layer(rows, layout)
-        if only is None or not partial:
+        if only is None or not len(layers):
             found, whole = rows.index_select(0, at_token), rows.index_select(0, at_cls)
         else:
             at_asked = at_token[only]

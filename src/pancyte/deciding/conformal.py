@@ -93,16 +93,20 @@ def label_p_values(
     """
     known, fold_of = np.asarray(calibration, dtype=np.float64), np.asarray(folds)
     result = np.zeros_like(next(iter(scores.values())), dtype=np.float64)
-    for label in range(result.shape[1]):
-        some = np.flatnonzero(np.ones(len(known)) if codes is None else np.equal(codes, label))
+    everyone, labels = np.arange(len(known)), range(result.shape[1])
+    compared = [(everyone, slice(None))]
+    if codes is not None:
+        compared = [(np.flatnonzero(np.equal(codes, at)), slice(at, at + 1)) for at in labels]
+    for some, columns in compared:
         if groups is None or codes is not None:
-            mass, result[:, label] = np.full(len(some), 1 / (len(some) + 1)), 1 / (len(some) + 1)
+            mass = np.full(len(some), 1 / (len(some) + 1))
+            result[:, columns] = 1 / (len(some) + 1)
         else:
             _, donor, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
             mass = 1 / sizes[donor] / len(sizes)
         for fold, strange in scores.items():
             mine = fold_of[some] == fold
-            result[:, label] += _at_least(known[some][mine], mass[mine], strange[:, label])
+            result[:, columns] += _at_least(known[some][mine], mass[mine], strange[:, columns])
     return result
 
 
@@ -125,6 +129,13 @@ def label_sets(p_values: ArrayLike, alpha: float) -> np.ndarray:
         raise UsageError(f"The error rate is {alpha}.", fix="Give one between 0 and 1, e.g. .05.")
     # sums of shares are exact to the last few bits only
     return np.asarray(p_values) > alpha + 1e-9
+
+
+def with_best(sets: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
+    """Add each cell's most probable label to its set, so that none is empty. (cells, labels)."""
+    kept = np.array(sets)
+    kept[np.arange(len(kept)), np.argmax(probabilities, axis=1)] = True
+    return kept
 
 
 def p_values(
@@ -165,8 +176,7 @@ def p_values(
 
 
 def _tail(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    at_least = len(known) - np.searchsorted(np.sort(known), asked, side="left")
-    return (1 + at_least) / (len(known) + 1)
+    return (1 + _at_least(known, np.ones(len(known)), asked)) / (len(known) + 1)
 
 
 def _at_least(known: np.ndarray, mass: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from pancyte.corpus.cells import column
 from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.choice import Choice, choose
-from pancyte.deciding.conformal import Kind, label_p_values, label_sets, nonconformity
+from pancyte.deciding.conformal import Kind, label_p_values, label_sets, nonconformity, with_best
 from pancyte.deciding.folds import Folds, make_folds
 from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
@@ -182,8 +182,7 @@ class Decider:
         """Draw sets, novelty and reasons from calibrated probabilities, (cells, labels)."""
         strange, embedding = self._strangeness(self.reference, query)
         novelty = novelty_p_values(self.strange[:, COMBINED], strange[:, COMBINED])
-        sets = self.sets(crossed, limits)
-        sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
+        sets = with_best(self.sets(crossed, limits), probabilities)
         why = reasons(query, sets, novelty, level=limits.novelty)
         empty = why == EMPTY
         probabilities[empty], sets[empty], novelty[empty] = 0.0, False, 1.0
