@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pancyte.backbones.attention import Padding
+from pancyte.backbones.attention import Apart, Asking, Padding
 from pancyte.backbones.flexible import Flexible, seeing
 from pancyte.backbones.layout import choose, lay_out
 from pancyte.backbones.packed import Packed
@@ -20,8 +20,6 @@ needs_gpu = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("precision", "head", "masked", "capability", "kind"),
     [
-        (FP32, 64, False, (0, 0), Padding),
-        (BF16, 64, False, (0, 0), Padding),
         (FP32, 64, False, (9, 0), Padding),
         (BF16, 64, False, (7, 5), Padding),
         (BF16, 64, False, (9, 0), Packed),
@@ -35,8 +33,9 @@ def test_which_kernel(precision, head, masked, capability, kind):
     assert choose(precision, head, masked, capability) is kind
 
 
-def test_a_cpu_pads():
-    assert isinstance(lay_out(OFFSETS, None, torch.zeros(57, 32), heads=2), Padding)
+@pytest.mark.parametrize("visible", [None, VISIBLE])
+def test_a_cpu_takes_cell_after_cell(visible):
+    assert isinstance(lay_out(OFFSETS, visible, torch.zeros(57, 32), heads=2), Apart)
 
 
 def test_packed_bounds_are_the_offsets():
@@ -66,6 +65,46 @@ def three(width, generator=None):
     return [torch.randn(57, width, generator=generator) for _ in range(3)]
 
 
+@pytest.mark.parametrize("visible", [None, VISIBLE])
+def test_cell_after_cell_is_padded_attention(visible):
+    told = {}
+    for kind in (Padding, Apart):
+        rows = [r.requires_grad_() for r in three(32)]
+        mixed = kind.of(OFFSETS, visible).mix(*rows, 2)
+        mixed.square().sum().backward()
+        told[kind] = [mixed, *(r.grad for r in rows)]
+    for one, two in zip(told[Padding], told[Apart], strict=True):
+        torch.testing.assert_close(one, two)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("visible", [None, VISIBLE])
+@pytest.mark.parametrize("kind", [Padding, Apart, Flexible])
+def test_some_rows_may_ask_alone(kind, visible):
+    query, key, value = three(32)
+    layout = kind.of(OFFSETS, visible)
+    asking = Asking.of(torch.tensor([50, 3, 4, 7]), OFFSETS)
+    given = asking.mix(query[asking.rows], key, value, layout, 2)
+    torch.testing.assert_close(given, layout.mix(query, key, value, 2)[asking.rows])
+
+
+def test_other_rows_than_the_cells_own_may_ask():
+    query, key, value = three(32)
+    bounds = torch.tensor([0, 2, 2, 5, 9])
+    given = Apart.of(OFFSETS).mix(query[:9], key, value, 2, bounds=bounds)
+    torch.testing.assert_close(
+        given, Padding.of(OFFSETS).mix(query[:9], key, value, 2, bounds=bounds)
+    )
+
+
+def test_nothing_to_see_is_zero():
+    offsets, bounds = torch.tensor([0, 0, 2]), torch.tensor([0, 1, 2])
+    rows = torch.ones(2, 8)
+    given = Apart.of(offsets).mix(rows, rows, rows, 2, bounds=bounds)
+    assert torch.equal(given, torch.tensor([[0.0], [1.0]]).expand(2, 8))
+    assert Apart.of(torch.tensor([0, 0])).mix(rows[:0], rows[:0], rows[:0], 2).shape == (0, 8)
+
+
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("visible", [None, VISIBLE])
 def test_flexible_attention_is_padded_attention(visible):
@@ -88,3 +127,13 @@ def test_on_a_gpu_values_and_gradients_are_those_of_padded_attention(visible):
     for kind in kinds[1:]:
         for one, two in zip(told[Padding], told[kind], strict=True):
             torch.testing.assert_close(one.float(), two.float(), rtol=2e-2, atol=2e-2)
+
+
+@needs_gpu
+def test_on_a_gpu_some_rows_may_ask_alone():
+    query, key, value = (r.cuda().to(BF16) for r in three(128))
+    layout = Packed.of(OFFSETS.cuda())
+    asking = Asking.of(torch.tensor([50, 3, 4, 7]).cuda(), OFFSETS.cuda())
+    given = asking.mix(query[asking.rows], key, value, layout, 2)
+    wanted = layout.mix(query, key, value, 2)[asking.rows]
+    torch.testing.assert_close(given.float(), wanted.float(), rtol=2e-2, atol=2e-2)

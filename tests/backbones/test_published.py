@@ -1,4 +1,4 @@
-"""BERT and scGPT's network on packed tokens: cell by cell, or padded and masked, is the same."""
+"""BERT and scGPT's network on packed tokens: seen whole or in part, asked for all or some."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def tokens():
     return Tokens(ids, ranks, offsets)
 
 
-def test_padded_and_masked_is_the_same(network, tokens):
+def test_masks_that_hide_nothing_change_nothing(network, tokens):
     """Whoever may see the whole cell sees what one sees who is not restricted."""
     whole = replace(tokens, visible=tokens.lengths[tokens.cell_index])
     with torch.no_grad():
@@ -41,6 +41,18 @@ def test_padded_and_masked_is_the_same(network, tokens):
     assert (alone.tokens - padded.tokens).abs().max() < 1e-5
     assert alone.cls.isfinite().all()
     assert padded.cls.isfinite().all()
+
+
+@pytest.mark.parametrize("rule", [None, 3])
+def test_the_last_layer_for_some_rows_gives_the_same_vectors(network, tokens, rule):
+    only = torch.tensor([19, 2, 3, 40])
+    if rule:
+        tokens = replace(tokens, visible=tokens.lengths[tokens.cell_index].clamp(max=rule))
+    with torch.no_grad():
+        whole, some = network(tokens), network(tokens, only=only)
+    torch.testing.assert_close(some.tokens[only], whole.tokens[only])
+    torch.testing.assert_close(some.cls, whole.cls)
+    assert some.tokens[1].any() == (network.name == "bert" and not network.config.cls)
 
 
 def test_skipping_layers_gives_the_layers_before(network, tokens):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -15,8 +16,103 @@ from torch.nn.functional import scaled_dot_product_attention
 class Layout(Protocol):
     """How rows are laid out so that each attends to rows of its own cell only."""
 
-    def mix(self, query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-        """Attend: three times (rows, width) → (rows, width)."""
+    @property
+    def square(self) -> bool:
+        """Whether there must be as many queries as keys, as each has a view of its own."""
+
+    def mix(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        heads: int,
+        *,
+        bounds: Tensor | None = None,
+        dropout: float = 0.0,
+    ) -> Tensor:
+        """Attend: (asked, width), (rows, width) and (rows, width) → (asked, width).
+
+        Parameters
+        ----------
+        query, key, value
+            Packed rows, cell behind cell.
+        heads
+            Attention heads.
+        bounds
+            Bounds of each cell's queries, if they are other rows than the keys; each then sees all
+            of its cell. Not for layouts that are `square`.
+        dropout
+            Share of the attention weights that is set to zero.
+        """
+
+
+@dataclass(frozen=True)
+class Apart:
+    """One cell after the other: nothing is padded and no product is wasted, which suits a CPU.
+
+    Attributes
+    ----------
+    lengths
+        Rows of each cell.
+    masks
+        For each cell, (rows, rows), true where a row (first axis) sees another; None if all see
+        all of their cell.
+    """
+
+    lengths: list[int]
+    masks: list[Tensor] | None = None
+
+    @classmethod
+    def of(
+        cls, offsets: Int[Tensor, " bounds"], visible: Int[Tensor, " rows"] | None = None
+    ) -> Apart:
+        """Lay out rows with these offsets; each sees its cell's first `visible` rows and itself."""
+        lengths = offsets.diff().tolist()
+        if visible is None:
+            return cls(lengths)
+        places = torch.arange(max(lengths, default=0), device=offsets.device)
+        masks = []
+        for until in visible.split(lengths):
+            place = places[: len(until)]
+            masks.append((place < until.unsqueeze(1)) | (place == place.unsqueeze(1)))
+        return cls(lengths, masks)
+
+    @property
+    def square(self) -> bool:
+        """Whether rows see different parts of their cell."""
+        return self.masks is not None
+
+    def mix(
+        self,
+        query: Float[Tensor, "asked width"],
+        key: Float[Tensor, "rows width"],
+        value: Float[Tensor, "rows width"],
+        heads: int,
+        *,
+        bounds: Int[Tensor, " bounds"] | None = None,
+        dropout: float = 0.0,
+    ) -> Float[Tensor, "asked width"]:
+        """Attend cell by cell; where there is nothing to see, the answer is zero."""
+        asked = self.lengths if bounds is None else bounds.diff().tolist()
+        lengths = (asked, self.lengths, self.lengths)
+        parts = (
+            rows.unflatten(1, (heads, -1)).transpose(0, 1).split(each, dim=1)
+            for rows, each in zip((query, key, value), lengths, strict=True)
+        )
+        masks: Sequence[Tensor | None] = self.masks or [None] * len(asked)
+        # with a leading axis of one, as PyTorch's fast kernel takes four axes only
+        mixed = [
+            scaled_dot_product_attention(
+                q[None], k[None], v[None], attn_mask=mask, dropout_p=dropout
+            )[0]
+            if k.shape[1]
+            else torch.zeros_like(q)
+            for q, k, v, mask in zip(*parts, masks, strict=True)
+            if q.shape[1]
+        ]
+        if not mixed:
+            return torch.zeros_like(query)
+        return torch.cat(mixed, dim=1).transpose(0, 1).reshape(query.shape)
 
 
 @dataclass(frozen=True)
@@ -61,6 +157,11 @@ class Padding:
         real = place < lengths.unsqueeze(1)
         return cls(cells, longest, places, real[:, None, None, :])
 
+    @property
+    def square(self) -> bool:
+        """Whether rows see different parts of their cell."""
+        return self.mask is not None and self.mask.shape[2] > 1
+
     def spread(self, rows: Float[Tensor, "rows width"], heads: int) -> Tensor:
         """Packed → (cells, heads, longest, width / heads)."""
         if self.mask is not None:
@@ -75,14 +176,19 @@ class Padding:
 
     def mix(
         self,
-        query: Float[Tensor, "rows width"],
+        query: Float[Tensor, "asked width"],
         key: Float[Tensor, "rows width"],
         value: Float[Tensor, "rows width"],
         heads: int,
-    ) -> Float[Tensor, "rows width"]:
+        *,
+        bounds: Int[Tensor, " bounds"] | None = None,
+        dropout: float = 0.0,
+    ) -> Float[Tensor, "asked width"]:
         """Attend in the padded view."""
-        q, k, v = (self.spread(rows, heads) for rows in (query, key, value))
-        return self.gather(scaled_dot_product_attention(q, k, v, attn_mask=self.mask))
+        own = self if bounds is None else Padding.of(bounds)
+        q, k, v = own.spread(query, heads), self.spread(key, heads), self.spread(value, heads)
+        mixed = scaled_dot_product_attention(q, k, v, attn_mask=self.mask, dropout_p=dropout)
+        return own.gather(mixed)
 
 
 @dataclass(frozen=True)
@@ -106,10 +212,6 @@ class Asking:
         rising = rows.sort().values
         return cls(rising, torch.searchsorted(rising, offsets))
 
-    def places(self, rows: Int[Tensor, " some"]) -> Int[Tensor, " some"]:
-        """Say where among those chosen some rows are."""
-        return torch.searchsorted(self.rows, rows)
-
     def mix(
         self,
         query: Float[Tensor, "asked width"],
@@ -117,18 +219,14 @@ class Asking:
         value: Float[Tensor, "rows width"],
         layout: Layout,
         heads: int,
+        *,
+        dropout: float = 0.0,
     ) -> Float[Tensor, "asked width"]:
-        """Attend from these rows to all rows of their cells."""
-        if isinstance(layout, Padding) and (layout.mask is None or layout.mask.shape[2] == 1):
-            own = Padding.of(self.offsets)
-            k, v = layout.spread(key, heads), layout.spread(value, heads)
-            mixed = scaled_dot_product_attention(
-                own.spread(query, heads), k, v, attn_mask=layout.mask
-            )
-            return own.gather(mixed)
-        # other layouts want as many queries as keys
+        """Attend from these rows to all rows that they may see."""
+        if not layout.square:
+            return layout.mix(query, key, value, heads, bounds=self.offsets, dropout=dropout)
         whole = query.new_zeros(len(key), query.shape[1]).index_copy(0, self.rows, query)
-        return layout.mix(whole, key, value, heads).index_select(0, self.rows)
+        return layout.mix(whole, key, value, heads, dropout=dropout).index_select(0, self.rows)
 
 
 class Attention(nn.Module):

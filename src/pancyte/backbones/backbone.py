@@ -75,8 +75,13 @@ class Backbone(nn.Module, ABC):
         own, as some published models do.
         """
         self.pooled_width(pooling)
-        hidden = self(tokens, skip=skip)
+        only = self.reads_for(pooling, tokens)
+        hidden = self(tokens, skip=skip) if only is None else self(tokens, skip=skip, only=only)
         return hidden.cls if pooling == "cls" else hidden.mean()
+
+    def reads_for(self, pooling: Pooling, tokens: Tokens) -> torch.Tensor | None:
+        """Say which tokens' vectors a pooling reads; None if all, or if all are computed anyway."""
+        return tokens.offsets.new_zeros(0) if self.partial and pooling == "cls" else None
 
     def pooled_width(self, pooling: Pooling) -> int:
         """Length of the vectors that `pooled` returns.

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.backbone import Backbone, Pooling
-from pancyte.backbones.frame import Frame, first_will_do
+from pancyte.backbones.backbone import Backbone
+from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import (
     Activation,
     PostNormLayer,
@@ -112,6 +112,7 @@ class Bert(Backbone):
 
     name = "bert"
     value_kind = "rank"
+    partial = True
     Config = BertConfig
 
     def __init__(self, config: BertConfig) -> None:
@@ -139,20 +140,12 @@ class Bert(Backbone):
         """Draw weights as BERT does: normal with deviation .02."""
         draw(self, seed)
 
-    def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
+    def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
         """Place the genes, mix them, and leave out the last `skip` layers."""
         self.check_skip(skip)
         frame = Frame.around(tokens, before=self.config.cls, after=self.config.eos)
         rows = self.embedding(tokens, frame)
-        for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, frame)
+        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
+        dropout = self.training and self.config.dropout > 0
+        rows = frame.through(rows, layers, heads=heads, dropout=dropout, only=only)
         return frame.take(rows, tokens, self.embedding.feature.weight)
-
-    def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
-        """Compute of the last layer no more than the ``<cls>`` that is asked for, on a CPU."""
-        if not (self.config.cls and first_will_do(tokens, pooling)):
-            return super().pooled(tokens, pooling=pooling, skip=skip)
-        self.check_skip(skip)
-        frame = Frame.around(tokens, before=self.config.cls, after=self.config.eos)
-        rows = self.embedding(tokens, frame)
-        return frame.first(rows, self.layers[: self.config.depth - skip])

@@ -37,14 +37,24 @@ class Flexible:
         sees = seeing(offsets, visible)
         return cls(create_block_mask(sees, None, None, rows, rows, device=offsets.device))
 
+    @property
+    def square(self) -> bool:
+        """Always: the blocks are those of all rows."""
+        return True
+
     def mix(
         self,
         query: Float[Tensor, "rows width"],
         key: Float[Tensor, "rows width"],
         value: Float[Tensor, "rows width"],
         heads: int,
+        *,
+        bounds: Int[Tensor, " bounds"] | None = None,
+        dropout: float = 0.0,
     ) -> Float[Tensor, "rows width"]:
         """Attend where the blocks allow."""
+        if bounds is not None or dropout:
+            raise ValueError("Flexible attention has no dropout, and a query for each key.")
         split = (rows.view(1, len(rows), heads, -1).transpose(1, 2) for rows in (query, key, value))
         mixed = _kernel(query.device.type)(*split, block_mask=self.blocks)
         return mixed.transpose(1, 2).reshape(query.shape)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pancyte.backbones.attention import Padding
-from pancyte.backbones.backbone import Pooling
+from pancyte.backbones.attention import Asking, Layout
+from pancyte.backbones.layout import lay_out
 from pancyte.shapes import Hidden, Tokens, cell_index, offsets_of
 
 
@@ -48,16 +46,6 @@ class Frame:
         visible = _visible(tokens, offsets, at_token, at_cls, at_eos)
         return cls(offsets, at_token, at_cls, at_eos, visible)
 
-    @cached_property
-    def padding(self) -> Padding:
-        """The padded view of the rows."""
-        return Padding.of(self.offsets, self.visible)
-
-    @cached_property
-    def lengths(self) -> list[int]:
-        """Number of rows of each cell."""
-        return self.offsets.diff().tolist()
-
     def fill(
         self, tokens: Float[Tensor, "tokens width"], cls: Tensor | None, eos: Tensor | None
     ) -> Float[Tensor, "rows width"]:
@@ -69,20 +57,51 @@ class Frame:
                 rows = rows.index_copy(0, places, vectors.expand(len(places), -1))
         return rows
 
-    def first(self, rows: Float[Tensor, "rows width"], layers: nn.ModuleList) -> Tensor:
-        """Run rows through `layers` and return each cell's first, all that the last layer updates.
+    def layout(
+        self, rows: Float[Tensor, "rows width"], heads: int, *, dropout: bool = False
+    ) -> Layout:
+        """Lay out these rows for attention, as suits their device."""
+        return lay_out(self.offsets, self.visible, rows, heads=heads, dropout=dropout)
 
-        Returns
-        -------
-        (cells, width); every cell must have a row, and see all of it.
+    def through(
+        self,
+        rows: Float[Tensor, "rows width"],
+        layers: nn.ModuleList,
+        *,
+        heads: int,
+        dropout: bool = False,
+        only: Int[Tensor, " some"] | None = None,
+        then: nn.Module | None = None,
+    ) -> Float[Tensor, "rows width"]:
+        """Run rows through `layers`, and through what comes `then`.
+
+        Parameters
+        ----------
+        rows
+            What goes in.
+        layers
+            Modules that take rows, a layout and those rows that are asked for.
+        heads, dropout
+            Attention heads, and whether attention weights are dropped.
+        only
+            Positions of the tokens whose vectors are wanted, besides those of ``<cls>``. The other
+            rows of the last layer are then not computed and zero, unless there is no ``<cls>``, as
+            then a cell's vector is that of all its tokens.
+        then
+            What is done with each row behind the last layer.
         """
-        if not len(layers):
-            return rows.index_select(0, self.offsets[:-1])
+        layout = self.layout(rows, heads, dropout=dropout)
+        finish = then or nn.Identity()
+        if only is None or self.at_cls is None or not len(layers):
+            for layer in layers:
+                rows = layer(rows, layout)
+            return finish(rows)
         for layer in layers[:-1]:
-            rows = layer(rows, self)
-        asking = rows.index_select(0, self.offsets[:-1])
-        last: Any = layers[-1]
-        return last.asked(asking, [1] * len(self.lengths), rows, self)
+            rows = layer(rows, layout)
+        asking = Asking.of(torch.cat([self.at_cls, self.at_token[only]]), self.offsets)
+        found = finish(layers[-1](rows, layout, asking))
+        empty = found.new_zeros(len(rows), found.shape[1])
+        return empty.index_copy(0, asking.rows, found)
 
     def take(self, rows: Float[Tensor, "rows width"], tokens: Tokens, table: Tensor) -> Hidden:
         """Take the rows apart.
@@ -99,11 +118,6 @@ class Frame:
         filled = tokens.lengths > 0
         first = found.index_select(0, tokens.offsets[:-1][filled])
         return replace(hidden, cls=hidden.cls.index_copy(0, filled.nonzero().squeeze(1), first))
-
-
-def first_will_do(tokens: Tokens, pooling: Pooling) -> bool:
-    """Say whether `Frame.first` gives what is asked for; on a GPU it saves nothing."""
-    return pooling == "cls" and tokens.visible is None and tokens.ids.device.type == "cpu"
 
 
 def _visible(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pancyte.backbones.attention import Layout, Padding
+from pancyte.backbones.attention import Apart, Layout, Padding
 from pancyte.backbones.flexible import Flexible
 from pancyte.backbones.packed import Packed
 
@@ -23,6 +23,7 @@ def lay_out(
     rows: Float[Tensor, "rows width"],
     *,
     heads: int,
+    dropout: bool = False,
 ) -> Layout:
     """Lay out packed rows for attention in the way that suits the device.
 
@@ -36,16 +37,21 @@ def lay_out(
         What is to be mixed; its device counts, and its precision or that of autocast.
     heads
         Attention heads.
+    dropout
+        Whether attention weights are dropped.
     """
+    if rows.device.type == "cpu":
+        return Apart.of(offsets, visible)
     capability = torch.cuda.get_device_capability(rows.device) if rows.is_cuda else (0, 0)
-    kind = choose(_precision(rows), rows.shape[1] // heads, visible is not None, capability)
+    precision = torch.float32 if dropout else _precision(rows)
+    kind = choose(precision, rows.shape[1] // heads, visible is not None, capability)
     return kind.of(offsets, visible)
 
 
 def choose(
     precision: torch.dtype, head_width: int, masked: bool, capability: tuple[int, int]
 ) -> type[Padding] | type[Packed] | type[Flexible]:
-    """Decide: padded rows anywhere; packed ones where a GPU of these capabilities takes them.
+    """Decide for a GPU: packed rows where one of these capabilities takes them, else padded ones.
 
     Parameters
     ----------
@@ -56,7 +62,7 @@ def choose(
     masked
         Whether some rows see a part of their cell only.
     capability
-        The GPU's compute capability, (0, 0) without a GPU.
+        The GPU's compute capability.
     """
     fits = precision in HALF and head_width % 8 == 0 and head_width <= 256
     if not fits or capability < AMPERE:

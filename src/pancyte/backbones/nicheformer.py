@@ -103,11 +103,11 @@ class NicheformerEmbedding(nn.Module):
         placed = self.place(places.squeeze(1).long().clamp(max=self.place.num_embeddings - 1))
         return frame, self.dropout(rows + placed)
 
-    def padding(self, frame: Frame) -> tuple[Float[Tensor, "pads width"], list[int]]:
+    def padding(self, frame: Frame) -> tuple[Float[Tensor, "pads width"], Int[Tensor, " cells"]]:
         """Return what goes in at the empty places behind each cell, and how many there are."""
         longest = self.place.num_embeddings
-        empty = [longest - length for length in frame.lengths]
-        places = [self.place.weight[longest - count :] for count in empty]
+        empty = longest - frame.offsets.diff()
+        places = [self.place.weight[longest - count :] for count in empty.tolist()]
         return self.pad + torch.cat(places), empty
 
 
@@ -154,8 +154,9 @@ class Nicheformer(Backbone):
         """Place genes and properties, mix them, and leave out the last `skip` layers."""
         self.check_skip(skip)
         frame, rows = self.embedding.framed(tokens)
-        for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, frame)
+        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
+        dropout = self.training and self.config.dropout > 0
+        rows = frame.through(rows, layers, heads=heads, dropout=dropout)
         return frame.take(rows, tokens, self.embedding.feature.weight)
 
     def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
@@ -165,13 +166,16 @@ class Nicheformer(Backbone):
         self.check_skip(skip)
         frame, rows = self.embedding.framed(tokens)
         pads, empty = self.embedding.padding(frame)
+        bounds = offsets_of(empty)
+        dropout = self.training and self.config.dropout > 0
+        layout = frame.layout(rows, self.config.heads, dropout=dropout)
         layers: Any = self.layers[: self.config.depth - skip]
         for layer in layers:
-            rows, pads = layer(rows, frame), layer.asked(pads, empty, rows, frame)
+            rows, pads = layer(rows, layout), layer.beside(pads, bounds, rows, layout)
         hidden = frame.take(rows, tokens, self.embedding.feature.weight)
         counts = tokens.lengths.unsqueeze(1)
-        behind = torch.stack([part.sum(0) for part in pads.split(empty)])
-        return (hidden.mean() * counts + behind) / (counts + counts.new_tensor(empty).unsqueeze(1))
+        behind = torch.stack([part.sum(0) for part in pads.split(empty.tolist())])
+        return (hidden.mean() * counts + behind) / (counts + empty.unsqueeze(1))
 
     def pooled_width(self, pooling: Pooling) -> int:
         """Length of a cell's vector."""

@@ -35,18 +35,28 @@ class Packed:
         lengths = offsets.diff()
         return cls(offsets.to(torch.int32), int(lengths.max()) if len(lengths) else 0)
 
+    @property
+    def square(self) -> bool:
+        """Never: it takes any number of queries."""
+        return False
+
     def mix(
         self,
-        query: Float[Tensor, "rows width"],
+        query: Float[Tensor, "asked width"],
         key: Float[Tensor, "rows width"],
         value: Float[Tensor, "rows width"],
         heads: int,
-    ) -> Float[Tensor, "rows width"]:
+        *,
+        bounds: Int[Tensor, " bounds"] | None = None,
+        dropout: float = 0.0,
+    ) -> Float[Tensor, "asked width"]:
         """Attend, cell by cell, in one kernel."""
         from torch.nn.attention.varlen import varlen_attn
 
+        if dropout:
+            raise ValueError("Packed attention has no dropout.")
+        own = self if bounds is None else Packed.of(bounds)
         q, k, v = (rows.view(len(rows), heads, -1) for rows in (query, key, value))
-        bounds, longest = self.bounds, self.longest
         # a tensor, as nothing beside it is asked for
-        mixed: Any = varlen_attn(q, k, v, bounds, bounds, longest, longest)
+        mixed: Any = varlen_attn(q, k, v, own.bounds, self.bounds, own.longest, self.longest)
         return mixed.reshape(query.shape)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import linear
 
-from pancyte.backbones.frame import Frame
+from pancyte.backbones.attention import Asking, Layout
 from pancyte.errors import UsageError
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -96,77 +96,55 @@ class PostNormLayer(nn.Module):
         self.inner_dropout = nn.Dropout(dropout if inner_dropout else 0.0)
 
     def forward(
-        self, rows: Float[Tensor, "rows width"], frame: Frame
-    ) -> Float[Tensor, "rows width"]:
-        """Update the rows of each cell."""
-        share = self.dropout.p if self.training else 0.0
-        return self._updated(rows, mix(self.qkv(rows), frame, heads=self.heads, dropout=share))
-
-    def asked(
         self,
-        asking: Float[Tensor, "asking width"],
-        lengths: list[int],
         rows: Float[Tensor, "rows width"],
-        frame: Frame,
-    ) -> Float[Tensor, "asking width"]:
+        layout: Layout,
+        asking: Asking | None = None,
+    ) -> Float[Tensor, "asked width"]:
+        """Update the rows of each cell, or only those `asking`."""
+        if asking is None:
+            query, key, value = self.qkv(rows).chunk(3, dim=1)
+            mixed = layout.mix(query, key, value, self.heads, dropout=self._share)
+            return self._updated(rows, mixed)
+        chosen = rows.index_select(0, asking.rows)
+        query, key, value = self._apart(chosen, rows)
+        mixed = asking.mix(query, key, value, layout, self.heads, dropout=self._share)
+        return self._updated(chosen, mixed)
+
+    def beside(
+        self,
+        others: Float[Tensor, "others width"],
+        bounds: Int[Tensor, " bounds"],
+        rows: Float[Tensor, "rows width"],
+        layout: Layout,
+    ) -> Float[Tensor, "others width"]:
         """Update rows that see all rows of their cell but are seen by none.
 
         Parameters
         ----------
-        asking
-            These rows, each cell's behind those of the cell before.
-        lengths
-            How many each cell has.
-        rows, frame
+        others, bounds
+            These rows, and the bounds of each cell's.
+        rows, layout
             The rows that are seen.
         """
+        query, key, value = self._apart(others, rows)
+        mixed = layout.mix(query, key, value, self.heads, bounds=bounds, dropout=self._share)
+        return self._updated(others, mixed)
+
+    @property
+    def _share(self) -> float:
+        return self.dropout.p if self.training else 0.0
+
+    def _apart(self, asking: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         width = rows.shape[1]
         query = linear(asking, self.qkv.weight[:width], self.qkv.bias[:width])
-        seen = linear(rows, self.qkv.weight[width:], self.qkv.bias[width:])
-        parts = seen.view(len(rows), 2, self.heads, -1).permute(1, 2, 0, 3)
-        cells = zip(
-            query.view(len(asking), self.heads, -1).transpose(0, 1).split(lengths, dim=1),
-            parts.split(frame.lengths, dim=2),
-            strict=True,
-        )
-        mixed = [
-            scaled_dot_product_attention(one[None], key[None], value[None])[0]
-            if key.shape[1]
-            else torch.zeros_like(one)
-            for one, (key, value) in cells
-        ]
-        return self._updated(asking, torch.cat(mixed, dim=1).transpose(0, 1).flatten(1))
+        key, value = linear(rows, self.qkv.weight[width:], self.qkv.bias[width:]).chunk(2, dim=1)
+        return query, key, value
 
     def _updated(self, rows: Tensor, mixed: Tensor) -> Tensor:
         rows = self.norm_attention(rows + self.dropout(self.out(mixed)))
         inner = self.inner_dropout(self.activation(self.expand(rows)))
         return self.norm_forward(rows + self.dropout(self.contract(inner)))
-
-
-def mix(
-    qkv: Float[Tensor, "rows three_widths"], frame: Frame, *, heads: int, dropout: float
-) -> Float[Tensor, "rows width"]:
-    """Let the rows of each cell attend to one another.
-
-    On a CPU cell by cell, which needs neither padding nor masks; elsewhere all cells at once.
-    """
-    if qkv.device.type != "cpu" or frame.visible is not None:
-        padding = frame.padding
-        query, key, value = padding.spread(qkv, 3 * heads).chunk(3, dim=1)
-        mixed = scaled_dot_product_attention(
-            query, key, value, attn_mask=padding.mask, dropout_p=dropout
-        )
-        return padding.gather(mixed)
-    if not len(qkv):
-        return qkv.new_zeros(0, qkv.shape[1] // 3)
-    cells = qkv.view(len(qkv), 3, heads, -1).permute(1, 2, 0, 3).split(frame.lengths, dim=2)
-    # with a leading axis of one, as PyTorch's fast kernel takes four axes only
-    parts = [
-        scaled_dot_product_attention(query[None], key[None], value[None], dropout_p=dropout)[0]
-        for query, key, value in cells
-        if query.shape[1]
-    ]
-    return torch.cat(parts, dim=1).transpose(0, 1).reshape(len(qkv), -1)
 
 
 @torch.no_grad()

@@ -135,6 +135,7 @@ class ScFoundation(Backbone):
 
     name = "scfoundation"
     value_kind = "continuous"
+    partial = True
     Config = ScFoundationConfig
 
     def __init__(self, config: ScFoundationConfig) -> None:
@@ -162,9 +163,9 @@ class ScFoundation(Backbone):
         """Draw weights: normal with a deviation of one over the root of the width."""
         draw(self, seed, std=self.config.width**-0.5)
 
-    def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
+    def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
         """Embed genes and read depth, mix them, and leave out the last `skip` layers."""
-        frame, rows = self._mixed(tokens, skip)
+        frame, rows = self._mixed(tokens, skip, only)
         return frame.take(rows, tokens, self.embedding.feature.weight)
 
     def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
@@ -184,10 +185,11 @@ class ScFoundation(Backbone):
         """Length of a cell's vector."""
         return 4 * self.width if pooling == "own" else self.width
 
-    def _mixed(self, tokens: Tokens, skip: int) -> tuple[Frame, Tensor]:
+    def _mixed(self, tokens: Tokens, skip: int, only: Tensor | None = None) -> tuple[Frame, Tensor]:
         self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=True)
         rows = self.embedding(tokens, frame)
-        for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, frame)
-        return frame, self.norm(rows)
+        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
+        dropout = self.training and self.config.dropout > 0
+        rows = frame.through(rows, layers, heads=heads, dropout=dropout, only=only, then=self.norm)
+        return frame, rows

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.backbone import Backbone, Pooling
-from pancyte.backbones.frame import Frame, first_will_do
+from pancyte.backbones.backbone import Backbone
+from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import (
     PostNormLayer,
     check_no_context,
@@ -159,6 +159,7 @@ class ScGPT(Backbone):
 
     name = "scgpt"
     value_kind = "continuous"
+    partial = True
     Config = ScGPTConfig
 
     def __init__(self, config: ScGPTConfig) -> None:
@@ -185,20 +186,12 @@ class ScGPT(Backbone):
         """Draw weights: normal with a deviation of one over the root of the width."""
         draw(self, seed, std=self.config.width**-0.5)
 
-    def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
+    def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
         """Embed genes and values, mix them, and leave out the last `skip` layers."""
         self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=False)
         rows = self.embedding(tokens, frame)
-        for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, frame)
+        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
+        dropout = self.training and self.config.dropout > 0
+        rows = frame.through(rows, layers, heads=heads, dropout=dropout, only=only)
         return frame.take(rows, tokens, self.embedding.table())
-
-    def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
-        """Compute of the last layer no more than the ``<cls>`` that is asked for, on a CPU."""
-        if not first_will_do(tokens, pooling):
-            return super().pooled(tokens, pooling=pooling, skip=skip)
-        self.check_skip(skip)
-        frame = Frame.around(tokens, before=True, after=False)
-        rows = self.embedding(tokens, frame)
-        return frame.first(rows, self.layers[: self.config.depth - skip])

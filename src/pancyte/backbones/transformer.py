@@ -13,9 +13,9 @@ from pancyte.backbones.attention import Asking, Attention, Layout
 from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.embed import TokenEmbedding
 from pancyte.backbones.feature_table import FeatureTable
-from pancyte.backbones.layout import lay_out
+from pancyte.backbones.frame import Frame
 from pancyte.errors import UsageError
-from pancyte.shapes import Hidden, Tokens, offsets_of
+from pancyte.shapes import Hidden, Tokens
 
 HEAD_WIDTH = 64
 
@@ -176,34 +176,8 @@ class Transformer(Backbone):
         self.check_skip(skip)
         table = self.embedding.feature.weight
         embedded, cls = self.embedding(tokens, table)
-        offsets = offsets_of(tokens.lengths + 1)
-        at_cls = offsets[:-1]
-        at_token = torch.arange(len(embedded), device=embedded.device) + tokens.cell_index + 1
-        rows = embedded.new_empty(int(offsets[-1]), self.width)
-        rows = rows.index_copy(0, at_cls, cls).index_copy(0, at_token, embedded)
-        visible = _visible_rows(tokens, offsets, at_token)
-        layout = lay_out(offsets, visible, rows, heads=self.config.heads)
+        frame = Frame.around(tokens, before=True, after=False)
+        rows = frame.fill(embedded, cls, None)
         layers = self.layers[: self.config.depth - skip]
-        for layer in layers if only is None else layers[:-1]:
-            rows = layer(rows, layout)
-        if only is None or not len(layers):
-            found, whole = rows.index_select(0, at_token), rows.index_select(0, at_cls)
-        else:
-            at_asked = at_token[only]
-            asking = Asking.of(torch.cat([at_cls, at_asked]), offsets)
-            rows = layers[-1](rows, layout, asking)
-            found = rows.new_zeros(len(embedded), self.width)
-            found = found.index_copy(0, only, rows.index_select(0, asking.places(at_asked)))
-            whole = rows.index_select(0, asking.places(at_cls))
-        return Hidden(found, whole, tokens.offsets, table)
-
-
-def _visible_rows(tokens: Tokens, offsets: Tensor, at_token: Tensor) -> Tensor | None:
-    """Turn what tokens see into what rows see, ``<cls>`` included."""
-    if tokens.visible is None:
-        return None
-    rows = tokens.visible.new_ones(int(offsets[-1])).index_copy(0, at_token, tokens.visible + 1)
-    filled = tokens.lengths > 0
-    at_cls = offsets[:-1][filled]
-    # all see <cls>, so it must know no more than the token that sees least
-    return rows.index_copy(0, at_cls, rows[at_cls + 1])
+        rows = frame.through(rows, layers, heads=self.config.heads, only=only)
+        return frame.take(rows, tokens, table)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
 
 from pancyte.backbones.backbone import Backbone, Pooling
-from pancyte.backbones.frame import Frame, first_will_do
+from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import (
     PostNormLayer,
     check_no_context,
@@ -121,6 +121,7 @@ class UCE(Backbone):
 
     name = "uce"
     value_kind = "rank"
+    partial = True
     Config = UCEConfig
 
     def __init__(self, config: UCEConfig) -> None:
@@ -155,24 +156,28 @@ class UCE(Backbone):
         for vectors in (self.embedding.protein, self.embedding.cls, self.embedding.hidden):
             vectors.copy_(torch.randn(vectors.shape, generator=generator))
 
-    def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
+    def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
         """Place the genes, mix them, leave out the last `skip` layers, and read off the answer."""
+        frame, rows = self._read(tokens, skip, only)
+        return frame.take(rows, tokens, self.embedding.projected(self.embedding.protein))
+
+    def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
+        """Read off ``<cls>`` alone, or average all tokens; without a look at all proteins."""
+        self.pooled_width(pooling)
+        frame, rows = self._read(tokens, skip, self.reads_for(pooling, tokens))
+        hidden = frame.take(rows, tokens, rows[:0])
+        return hidden.cls if pooling == "cls" else hidden.mean()
+
+    def _read(self, tokens: Tokens, skip: int, only: Tensor | None) -> tuple[Frame, Tensor]:
         self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=False)
         rows = self.embedding(tokens, frame)
-        for layer in self.layers[: self.config.depth - skip]:
-            rows = layer(rows, frame)
-        table = self.embedding.projected(self.embedding.protein)
-        return frame.take(self.reading(rows), tokens, table)
-
-    def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
-        """Read off ``<cls>`` alone, or average all tokens."""
-        if not first_will_do(tokens, pooling):
-            return super().pooled(tokens, pooling=pooling, skip=skip)
-        self.check_skip(skip)
-        frame = Frame.around(tokens, before=True, after=False)
-        layers = self.layers[: self.config.depth - skip]
-        return self.reading(frame.first(self.embedding(tokens, frame), layers))
+        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
+        dropout = self.training and self.config.dropout > 0
+        then = self.reading
+        return frame, frame.through(
+            rows, layers, heads=heads, dropout=dropout, only=only, then=then
+        )
 
 
 def block(before: int, after: int, dropout: float) -> nn.Sequential:

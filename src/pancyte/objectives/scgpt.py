@@ -95,6 +95,10 @@ class ScGPTHeads(MaskedValue):
         """Score each class for each cell, from its ``<cls>``; logits."""
         return self._there(self.classifier, "classes")(cells)
 
+    def reads(self, target: Target) -> Tensor:
+        """Those asked about; the cell's own vector is its ``<cls>``."""
+        return target["positions"]
+
     def loss(self, hidden: Hidden, target: Target) -> dict[str, Tensor]:
         """Mean squared error of the hidden values: from the tokens, and from the cells."""
         wanted = target["values"]
