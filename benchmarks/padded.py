@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pancyte.backbones.frame import Frame
+from pancyte.backbones.scgpt import ScGPT, ScGPTEmbedding
 from pancyte.backbones.transformer import Transformer
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens
 
@@ -15,29 +17,29 @@ MASK, GENES_FROM = 1, 2
 
 
 class PaddedEncoder(nn.Module):
-    """`torch.nn.TransformerEncoder` with the weights of a pancyte transformer, which it equals.
+    """`torch.nn.TransformerEncoder` with the weights of one of pancyte's networks, which it equals.
 
     Cells are padded to the longest of the minibatch, as scGPT's collator does; weights are copied.
     """
 
     partial = False
 
-    def __init__(self, source: Transformer) -> None:
+    def __init__(self, source: Transformer | ScGPT) -> None:
         super().__init__()
-        config = source.config
+        config, after = source.config, isinstance(source, ScGPT)
         self.embedding = copy.deepcopy(source.embedding)
         layer = nn.TransformerEncoderLayer(
             config.width,
             config.heads,
-            config.width * config.expansion,
+            config.inner if after else config.width * config.expansion,
             dropout=0.0,
-            activation="gelu",
+            activation="relu" if after else "gelu",
             batch_first=True,
-            norm_first=True,
+            norm_first=not after,
         )
         self.encoder = nn.TransformerEncoder(layer, config.depth, enable_nested_tensor=False)
         for ours, theirs in zip(source.layers, self.encoder.layers, strict=True):
-            theirs.load_state_dict(_renamed(ours.state_dict()))
+            theirs.load_state_dict(_renamed(ours.state_dict(), after))
 
     def forward(self, tokens: Tokens) -> Hidden:
         """Pad, mix, and take the padding off again."""
@@ -48,20 +50,25 @@ class PaddedEncoder(nn.Module):
         values = tokens.values.new_zeros(cells, longest)
         ids[real], values[real] = tokens.ids, tokens.values
         offsets = torch.arange(cells + 1, device=lengths.device) * longest
-        table = self.embedding.feature.weight
-        embedded, cls = self.embedding(Tokens(ids.view(-1), values.view(-1), offsets, {}), table)
-        rows = torch.cat([cls.unsqueeze(1), embedded.view(cells, longest, -1)], dim=1)
+        whole = Tokens(ids.view(-1), values.view(-1), offsets, {})
+        frame = Frame.around(whole, before=True, after=False)
+        if isinstance(self.embedding, ScGPTEmbedding):
+            table = self.embedding.table()
+            rows = self.embedding(whole, frame)
+        else:
+            table = self.embedding.feature.weight
+            embedded, cls = self.embedding(whole, table)
+            rows = frame.fill(embedded, cls, None)
+        rows = rows.view(cells, longest + 1, -1)
         padding = torch.cat([real.new_zeros(cells, 1), ~real], dim=1)
         mixed = self.encoder(rows, src_key_padding_mask=padding)
         found, whole = mixed[:, 1:][real], mixed[:, 0]
         return Hidden(found, whole, tokens.offsets, table)
 
 
-def _renamed(layer: dict[str, Tensor]) -> dict[str, Tensor]:
-    weights = [layer[f"attention.{part}.weight"] for part in ("query", "key", "value")]
-    query, value = layer["attention.query.bias"], layer["attention.value.bias"]
+def _renamed(layer: dict[str, Tensor], stacked: bool) -> dict[str, Tensor]:
     names = {
-        "attention.out": "self_attn.out_proj",
+        "out" if stacked else "attention.out": "self_attn.out_proj",
         "norm_attention": "norm1",
         "norm_forward": "norm2",
         "expand": "linear1",
@@ -72,6 +79,11 @@ def _renamed(layer: dict[str, Tensor]) -> dict[str, Tensor]:
         for ours, theirs in names.items()
         for kind in ("weight", "bias")
     }
+    if stacked:
+        kinds = ("weight", "bias")
+        return found | {f"self_attn.in_proj_{kind}": layer[f"qkv.{kind}"] for kind in kinds}
+    weights = [layer[f"attention.{part}.weight"] for part in ("query", "key", "value")]
+    query, value = layer["attention.query.bias"], layer["attention.value.bias"]
     # softmax ignores a bias of the keys, which pancyte leaves out
     found["self_attn.in_proj_weight"] = torch.cat(weights)
     found["self_attn.in_proj_bias"] = torch.cat([query, torch.zeros_like(query), value])

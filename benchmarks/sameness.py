@@ -5,13 +5,21 @@ from __future__ import annotations
 import numpy as np
 import torch
 from padded import PaddedEncoder
-from training_speed import GENE, OURS, VALUE, Shape, Side, backbone_of, objective_of
+from training_speed import (
+    GENE,
+    OURS,
+    SCGPT,
+    VALUE,
+    Shape,
+    Side,
+    backbone_of,
+    objective_of,
+    tokens_of,
+)
 
 from pancyte.backbones.backbone import reproducible
 from pancyte.shapes import Cells, Tokens
-from pancyte.tokenizers.continuous import ContinuousTokenizer
-from pancyte.tokenizers.rank import RankTokenizer
-from pancyte.tokenizers.tokenizer import TokenizerConfig
+from pancyte.training.network import Network
 from pancyte.training.optimizer import rate_at
 
 FEATURES, LONGEST, TRAIN, HELD_OUT, SEEDS, EPOCHS = 2000, 192, 600, 100, 2, 1
@@ -22,22 +30,23 @@ def small(task: str) -> Shape:
     return Shape("2 × 128", task, 2, 128, 2, LONGEST, 0, TOGETHER)
 
 
-def tokens_of(cells: Cells, task: str) -> Tokens:
-    kind = RankTokenizer if task == GENE else ContinuousTokenizer
-    return kind(TokenizerConfig(features=FEATURES, max_length=LONGEST)).fit(cells)(cells)
+def some_tokens(cells: Cells, task: str) -> Tokens:
+    return tokens_of(cells, task, features=FEATURES, max_length=LONGEST)
 
 
-def largest_difference(cells: Cells) -> float:
+def largest_difference(cells: Cells, task: str) -> float:
     """Difference in loss and gradients from the same weights, relative to the largest of each."""
-    tokens = tokens_of(cells, VALUE).select(torch.arange(12))
-    objective = objective_of(VALUE, 128, FEATURES)
-    ours = backbone_of(small(VALUE), FEATURES)
+    tokens = some_tokens(cells, task).select(torch.arange(12))
+    objective = objective_of(task, 128, FEATURES)
+    ours = backbone_of(small(task), FEATURES)
     theirs = PaddedEncoder(ours)
     seen, target = objective.corrupt(tokens, torch.Generator().manual_seed(0))
-    losses = [sum(objective.loss(network(seen), target).values()) for network in (ours, theirs)]
+    both = [Network(network, objective) for network in (ours, theirs)]
+    losses = [sum(network(seen, target).values()) for network in both]
     pairs = [tuple(loss.detach() for loss in losses)]
     tables = [network.embedding.feature.weight for network in (ours, theirs)]
-    outs = [ours.layers[0].attention.out.weight, theirs.encoder.layers[0].self_attn.out_proj.weight]
+    out = ours.layers[0].get_submodule("out" if task == SCGPT else "attention.out")
+    outs = [out.weight, theirs.encoder.layers[0].self_attn.out_proj.weight]
     inner = [ours.layers[1].expand.weight, theirs.encoder.layers[1].linear1.weight]
     for first, second in (tables, outs, inner):
         pairs.append(
@@ -59,8 +68,9 @@ def curves(cells: Cells) -> str:
         "| task | trained by | after a quarter | half | all tokens | tokens |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for task, sides in ((VALUE, (OURS, "TransformerEncoder")), (GENE, (OURS, "BERT (SDPA)"))):
-        tokens = tokens_of(cells, task)
+    padded = (OURS, "TransformerEncoder")
+    for task, sides in ((SCGPT, padded), (VALUE, padded), (GENE, (OURS, "BERT (SDPA)"))):
+        tokens = some_tokens(cells, task)
         for side in sides:
             seen = [trained(task, side, tokens, seed) for seed in range(SEEDS)]
             told = " | ".join(" / ".join(f"{losses[at]:.3f}" for losses in seen) for at in range(3))

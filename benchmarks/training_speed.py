@@ -28,12 +28,15 @@ from stamp import RESULTS, stamp
 from torch import nn
 
 from pancyte.backbones.backbone import reproducible
+from pancyte.backbones.scgpt import ScGPT, ScGPTConfig
 from pancyte.backbones.transformer import Transformer, TransformerConfig
 from pancyte.corpus.cells import to_cells
 from pancyte.corpus.datasets import load_dataset
 from pancyte.objectives.masked_gene import MaskedGene, MaskedGeneConfig
 from pancyte.objectives.masked_value import MaskedValue, MaskedValueConfig
+from pancyte.objectives.scgpt import ScGPTHeads, ScGPTHeadsConfig
 from pancyte.shapes import Cells, Tokens
+from pancyte.tokenizers.bins import BinsConfig, BinsTokenizer
 from pancyte.tokenizers.continuous import ContinuousTokenizer
 from pancyte.tokenizers.rank import RankTokenizer
 from pancyte.tokenizers.tokenizer import TokenizerConfig
@@ -44,7 +47,8 @@ from pancyte.training.order import minibatches
 
 SETS = ("pancreas-4studies", "kang-pbmc-ifnb")
 SEED, SHALLOWEST = 0, 200
-VALUE, GENE = "value", "gene"
+VALUE, SCGPT, GENE = "values", "scGPT's bins", "genes"
+"""What is trained: masked values as pancyte does by default, as scGPT does, masked genes."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,24 @@ class Shape:
     cells: int
     together: int
     full: bool = False
+    sets: tuple[str, ...] = SETS
 
 
-SHAPES = (
-    Shape("4 × 256, values", VALUE, 4, 256, 4, 1200, 64, 32),
-    Shape("4 × 256, values, every cell cut to 1,200", VALUE, 4, 256, 4, 1200, 2, 2, full=True),
-    Shape("6 × 256, ranks", GENE, 6, 256, 2, 2048, 4, 2),
-)
+SHAPES = {
+    "scgpt": Shape("4 × 256, scGPT's", SCGPT, 4, 256, 1, 1200, 64, 32),
+    "scgpt-blood": Shape("the same, blood alone", SCGPT, 4, 256, 1, 1200, 64, 32, sets=SETS[1:]),
+    "values": Shape("4 × 256, values", VALUE, 4, 256, 4, 1200, 64, 32),
+    "values-full": Shape(
+        "4 × 256, values, every cell cut to 1,200", VALUE, 4, 256, 4, 1200, 2, 2, full=True
+    ),
+    "ranks": Shape("6 × 256, ranks", GENE, 6, 256, 2, 2048, 4, 2),
+}
 CURVES = "curves"
-PARTS = ("values", "values-full", "ranks", CURVES)
+PARTS = (*SHAPES, CURVES)
 OURS = "pancyte"
 SIDES = {
     VALUE: (OURS, "TransformerEncoder, padded to the longest"),
+    SCGPT: (OURS, "TransformerEncoder, padded to the longest"),
     GENE: (
         OURS,
         "BERT (SDPA), similar lengths, padded to the longest",
@@ -105,41 +115,48 @@ def main() -> None:
 
 def measured(given: argparse.Namespace, part: str) -> dict[str, Any]:
     """Measure one part, as it is kept on disk."""
-    cells = corpus()
     if part != CURVES:
-        return {"rows": compared(given, cells, SHAPES[PARTS.index(part)])}
+        return {"rows": compared(given, corpus(SHAPES[part].sets), SHAPES[part])}
+    cells = corpus(SETS)
     # sameness takes its networks from this file
     from sameness import curves, largest_difference
 
     lengths = np.diff(cells.counts.indptr)
     return {
-        "difference": largest_difference(cells),
+        "difference": max(largest_difference(cells, task) for task in (VALUE, SCGPT)),
         "curves": curves(cells),
         "genes": [int(value) for value in (np.median(lengths), lengths.min(), lengths.max())],
         "vocabulary": cells.counts.shape[1],
     }
 
 
-def corpus() -> Cells:
-    """Real cells of two tissues, as many of each, in random order."""
+def corpus(sets: tuple[str, ...]) -> Cells:
+    """Real cells of each set, as many of each, in random order."""
     rng = np.random.default_rng(SEED)
-    sources = [to_cells(load_dataset(name)) for name in SETS]
+    sources = [to_cells(load_dataset(name)) for name in sets]
     vocabulary = Vocabulary.union(sources)
     parts = []
     for source in sources:
         counts = vocabulary.align(source)[0]
         deep = np.flatnonzero(np.diff(counts.indptr) >= SHALLOWEST)
         parts.append(counts[rng.choice(deep, 1000, replace=False)])
-    mixed = csr_matrix(vstack(parts))[rng.permutation(2000)]
-    return Cells(mixed, vocabulary.table, pd.DataFrame(index=pd.RangeIndex(2000).astype(str)))
+    count = 1000 * len(parts)
+    mixed = csr_matrix(vstack(parts))[rng.permutation(count)]
+    return Cells(mixed, vocabulary.table, pd.DataFrame(index=pd.RangeIndex(count).astype(str)))
 
 
-def tokens_of(cells: Cells, task: str, longest: int) -> Tokens:
+def tokens_of(cells: Cells, task: str, **limits: int) -> Tokens:
+    if task == SCGPT:
+        return BinsTokenizer(BinsConfig(**limits)).fit(cells)(cells)
     kind = RankTokenizer if task == GENE else ContinuousTokenizer
-    return kind(TokenizerConfig(max_length=longest)).fit(cells)(cells)
+    return kind(TokenizerConfig(**limits)).fit(cells)(cells)
 
 
-def backbone_of(shape: Shape, features: int) -> Transformer:
+def backbone_of(shape: Shape, features: int) -> Transformer | ScGPT:
+    if shape.task == SCGPT:
+        sizes = {"depth": shape.depth, "width": shape.width, "inner": shape.width * shape.expansion}
+        kind = ScGPTConfig(features, "continuous", shape.longest, dropout=0.0, **sizes)
+        return ScGPT(kind)
     kind = "rank" if shape.task == GENE else "continuous"
     config = TransformerConfig(
         features,
@@ -156,6 +173,8 @@ def backbone_of(shape: Shape, features: int) -> Transformer:
 def objective_of(task: str, width: int, features: int) -> nn.Module:
     if task == GENE:
         return MaskedGene(MaskedGeneConfig(), width=width, features=features)
+    if task == SCGPT:
+        return ScGPTHeads(ScGPTHeadsConfig(), width=width, features=features)
     return MaskedValue(MaskedValueConfig(absent=0.0), width=width, features=features)
 
 
@@ -213,7 +232,7 @@ class Side:
 
 
 def chosen_tokens(cells: Cells, shape: Shape, scale: int) -> Tokens:
-    tokens = tokens_of(cells, shape.task, shape.longest)
+    tokens = tokens_of(cells, shape.task, max_length=shape.longest)
     lengths = tokens.lengths.numpy()
     fits = np.flatnonzero(lengths == shape.longest) if shape.full else np.arange(len(lengths))
     return tokens.select(torch.from_numpy(fits[: shape.cells * scale].copy()))
@@ -289,7 +308,7 @@ def page(given: argparse.Namespace, parts: dict[str, Any]) -> str:
     lines = [
         "# Training speed\n",
         "Forward, backward and AdamW step, per real token (padding does not count), of pancyte's",
-        "transformer on minibatches of similar length, of `torch.nn.TransformerEncoder` with the",
+        "networks on minibatches of similar length, of `torch.nn.TransformerEncoder` with the",
         "same weights, and of `transformers.BertForMaskedLM` in Geneformer's shape. The same",
         "cells, genes hidden and optimizer.\n",
         *stamp("python benchmarks/training_speed.py", "torch", "transformers"),
@@ -310,25 +329,31 @@ def page(given: argparse.Namespace, parts: dict[str, Any]) -> str:
             f"| {row['shape']} | {row['side']} | {row['rate']:,.0f} | {np.median(found):.2f}× | "
             f"{min(found):.2f}–{max(found):.2f} | {row['padded']:.2f} | {row['memory']:,.0f} MiB |"
         )
-    sizes = [(shape.cells * given.scale, shape.together * given.scale) for shape in SHAPES]
+    sizes = {
+        (shape.cells * given.scale, shape.together * given.scale): None for shape in SHAPES.values()
+    }
     batches = ", ".join(f"{cells} in minibatches of about {size}" for cells, size in sizes)
     return "\n".join(lines) + "\n" + TEXT.format(batches=batches, **told)
 
 
 TEXT = """
-Cells of a round: {batches}. The `TransformerEncoder`
-pads as scGPT's collator does: cells in random order, 32 at a time, which is the default of its
-pre-training, to the longest of the minibatch, 1,200 at most. BERT pads to the longest of cells of
-similar length, as Geneformer's training does, or to 2,048. BERT predicts at every place and
-discards all but the hidden 15 %; pancyte predicts at those alone and computes its last layer for
-them alone, which is the same loss. Memory is what a round adds to a process that holds the weights:
-activations, gradients and AdamW's moments.
+*scGPT's* are its layers (feed-forward part as wide as the vectors), bins and two losses, from the
+hidden genes' tokens and from `<cls>`; *values* is pancyte's own network, whose second loss asks the
+mean over all tokens. Cells of a round: {batches}. The `TransformerEncoder` pads as scGPT's collator
+does: cells in random order, 32 at a time, which is the default of its pre-training, to the longest
+of the minibatch, 1,200 at most. BERT pads to the longest of cells of similar length, as
+Geneformer's training does, or to 2,048. BERT predicts at every place and discards all but the
+hidden 15 %; pancyte predicts at those alone. Of its last layer pancyte computes what the loss
+reads, and attention cell by cell, so that on a CPU nothing is padded at all; the loss is the same.
+*Places per token* are those of the longest cell of each minibatch. Memory is what a round adds to a
+process that holds the weights: activations, gradients and AdamW's moments.
 
 ## Equal loss per token
 
-On one minibatch, from the same weights, the padded `TransformerEncoder` and pancyte differ by
-{difference:.1e} at most in loss and any gradient, relative to the largest: they are one function,
-and only which cells share a minibatch differs. What that does is seen by training both ways:
+On one minibatch, from the same weights, the padded `TransformerEncoder` and pancyte (its own
+network, and scGPT's) differ by {difference:.1e} at most in loss and any gradient, relative to the
+largest: they are one function, and only which cells share a minibatch differs. What that does is
+seen by training both ways:
 
 {curves}
 """
