@@ -12,6 +12,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NUMBA_NUM_THREA
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from kept import answers
 from stamp import RESULTS, stamp
@@ -80,13 +81,17 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
     order = mean["macro_f1"].sort_values(ascending=False).index
     made = {
         name: [
-            f"{mean.loc[way, name]:.3f} ± {error.loc[way, name]:.3f} ({before.loc[way, name]:.3f})"
+            f"{mean.loc[way, name]:.3f}{_error(error.loc[way, name])} ({before.loc[way, name]:.3f})"
             for way in order
         ]
         for name in SHOWN
         if name in mean
     }
     return pd.DataFrame(made, index=order)
+
+
+def _error(value: float) -> str:
+    return "" if np.isnan(value) else f" ± {value:.3f}"
 
 
 def _worst(table: pd.DataFrame) -> pd.DataFrame:

@@ -193,6 +193,18 @@ def test_what_to_label_by_must_be_clear(study):
         pan.tl.annotate(query, reference=study, label_key="cell_type", method="knn")
 
 
+@pytest.mark.parametrize(
+    ("limit", "message"), [({"alpha": 1.5}, "error rate is 1.5"), ({"novelty": -1}, "is -1")]
+)
+def test_limits_are_looked_at_before_anything_is_tried(study, monkeypatch, limit, message):
+    def tried(*_, **__):
+        raise AssertionError("routes were tried")
+
+    monkeypatch.setattr("pancyte.deciding.decision.Decider.fit", tried)
+    with pytest.raises(UsageError, match=message):
+        pan.tl.annotate(study.copy(), reference=study, label_key="cell_type", **limit)
+
+
 def test_markers_need_no_reference(study):
     query = study[::4].copy()
     markers = {"type B pancreatic cell": ["INS", "IAPP"], "pancreatic A cell": ["GCG", "TTR"]}

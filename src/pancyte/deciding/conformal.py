@@ -110,6 +110,18 @@ def label_p_values(
     return result
 
 
+def check_rate(alpha: float) -> None:
+    """Refuse an error rate that is none.
+
+    Raises
+    ------
+    UsageError
+        Unless it is above 0 and below 1.
+    """
+    if not 0 < alpha < 1:
+        raise UsageError(f"The error rate is {alpha}.", fix="Give one between 0 and 1, e.g. .05.")
+
+
 def label_sets(p_values: ArrayLike, alpha: float) -> np.ndarray:
     """List the labels that are not too strange for each cell.
 
@@ -125,8 +137,7 @@ def label_sets(p_values: ArrayLike, alpha: float) -> np.ndarray:
     (cells, labels) bool. A cell may keep no label: where the best one is right more often than
     was asked for, some must.
     """
-    if not 0 < alpha < 1:
-        raise UsageError(f"The error rate is {alpha}.", fix="Give one between 0 and 1, e.g. .05.")
+    check_rate(alpha)
     # sums of shares are exact to the last few bits only
     return np.asarray(p_values) > alpha + 1e-9
 

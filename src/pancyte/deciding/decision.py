@@ -11,11 +11,19 @@ import numpy as np
 from pancyte.corpus.cells import column
 from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.choice import Choice, choose
-from pancyte.deciding.conformal import Kind, label_p_values, label_sets, nonconformity, with_best
+from pancyte.deciding.conformal import (
+    Kind,
+    check_rate,
+    label_p_values,
+    label_sets,
+    nonconformity,
+    with_best,
+)
 from pancyte.deciding.folds import Folds, make_folds
 from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.routes import Route, in_columns
+from pancyte.errors import UsageError
 from pancyte.tasks.expression import shared_counts
 
 if TYPE_CHECKING:
@@ -46,6 +54,14 @@ class Limits:
     sets: Kind = "lac"
     by_class: bool = False
     novelty: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_rate(self.alpha)
+        if not 0 <= self.novelty < 1:
+            raise UsageError(
+                f"The novelty threshold is {self.novelty}.",
+                fix="Give 0 or more, below 1, e.g. .01.",
+            )
 
 
 @dataclass(frozen=True)
