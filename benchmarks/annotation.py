@@ -7,7 +7,7 @@ what is there. Each type is held out in turn in the first fold of each set.
 
 import argparse
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import annotation_tables as tables
@@ -82,7 +82,7 @@ def run(setting: Setting, models: list[pan.Model], seed: int, work: Path) -> Non
         part = known.select(stratified_subsample(labels, 0.8 if seed else 1.0, seed=seed))
         decider = Decider(routes(models), donor_key=setting.donor_key, seed=seed)
         decider.fit(part, "cell_type", query=asked)
-        arrays = answers(decider, asked)
+        arrays = answers(decider, asked, setting.group if setting.query is None else "")
         arrays["seconds"] = np.array(time.process_time() - started)
         if setting.title in NOVEL and fold == 0:
             arrays |= without_each(decider, part, asked)
@@ -112,8 +112,8 @@ def outer(setting: Setting, cells):
         yield int(fold), cells.select(np.flatnonzero(codes != fold)), asked
 
 
-def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
-    """All that the tables need of one fold."""
+def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
+    """All that the tables need of one fold, whose cells are of such groups."""
     names = [route.name for route in decider.routes]
     given = decider.answers(asked, names)
     chosen = decider.choice.chosen
@@ -124,6 +124,7 @@ def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
     code = np.searchsorted(decider.classes, truth[known])
     arrays = {
         "truth": truth[known],
+        "group": column(asked, group)[known] if group else np.zeros(known.sum()),
         "chosen": decision.best[known],
         "route": np.array(chosen.name),
         "why": np.array(decider.choice.why),
@@ -137,7 +138,6 @@ def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
             [decider.classes[given[name][known].argmax(axis=1)] for name in names]
         ),
     }
-    pooled = replace(decider.folds, key=None)
     for alpha in ALPHAS:
         for by_class in (False, True):
             limits = Limits(alpha=alpha, by_class=by_class)
@@ -147,10 +147,6 @@ def answers(decider: Decider, asked) -> dict[str, np.ndarray]:
             arrays[f"in {tag}"] = sets[np.arange(len(code)), code]
             arrays[f"shown {tag}"] = shown[np.arange(len(code)), code]
             arrays[f"size {tag}"] = shown.sum(axis=1)
-        by_donor, decider.folds = decider.folds, pooled
-        sets = decider.sets(crossed, Limits(alpha=alpha))[known]
-        arrays[f"in {alpha} pooled"] = sets[np.arange(len(code)), code]
-        decider.folds = by_donor
     return arrays
 
 

@@ -43,25 +43,33 @@ def interval(values: np.ndarray) -> str:
 
 def goals(groups) -> str:
     """What was asked for, kept or missed, by setting."""
-    rows = []
+    rows, every = [], []
     for title, folds in groups.items():
         chosen, scores, best = single_routes(folds)
         right, given = chosen_right(folds)
         covered = [np.concatenate([f[f"in {alpha}"] for f in folds]).mean() for alpha in ALPHAS]
         off = max(abs(c - (1 - float(alpha))) for c, alpha in zip(covered, ALPHAS, strict=True))
-        areas = [roc_auc_score(found[:, 0] == 1, -found[:, 3]) for _, found in held_out(folds)]
+        every += (
+            areas := [roc_auc_score(found[:, 0] == 1, -found[:, 3]) for _, found in held_out(folds)]
+        )
         rows.append(
             [
                 title,
                 kept(chosen - scores[best], "{:+.3f}", chosen - scores[best] >= -0.01),
                 kept(error := calibration_error(right, given), "{:.3f}", error <= 0.03),
                 f"{', '.join(f'{c:.3f}' for c in covered)}{'' if off <= 0.02 else ', **missed**'}",
-                kept(np.mean(areas), "{:.3f}", np.mean(areas) >= 0.85) if areas else "",
+                f"{np.mean(areas):.3f}" if areas else "",
                 kept(sure := surest(right, given), "{:.3f}", sure >= 0.97),
             ]
         )
+    area = kept(np.mean(every), "{:.3f}", np.mean(every) >= 0.85)
+    rows.append([f"mean of {len(every)} missing types", "", "", "", area, ""])
     head = ["setting", "macro-F1, chosen − best single baseline ≥ −.01", "ECE ≤ .03"]
-    head += ["coverage of .95, .90, .80 within .02", "novelty AUROC ≥ .85", "surest 66 % ≥ .97"]
+    head += [
+        "coverage of .95, .90, .80 within .02",
+        "novelty AUROC ≥ .85 in mean",
+        "surest 66 % ≥ .97",
+    ]
     return (
         "## Against the goals\n\nCalibration and coverage are promised for unseen donors of the "
         "same study (donors, lanes); what is left of them under another study or technology is in "
@@ -203,7 +211,7 @@ def sets(groups) -> str:
                     title,
                     alpha,
                     f"{mean(f'in {alpha}'):.3f}",
-                    f"{mean(f'in {alpha} pooled'):.3f}",
+                    by_group(folds, f"in {alpha}"),
                     f"{mean(f'shown {alpha}'):.3f}",
                     f"{mean(f'size {alpha}'):.2f}",
                     f"{mean(f'shown {alpha} by type'):.3f}",
@@ -212,7 +220,7 @@ def sets(groups) -> str:
                     f"{mean(f'size {alpha} by type'):.2f}",
                 ]
             )
-    head = ["setting", "alpha", "coverage, donors alike", "cells alike", "as shown"]
+    head = ["setting", "alpha", "coverage", "mean of groups", "as shown"]
     head += [
         "labels in it",
         "by type",
@@ -222,10 +230,18 @@ def sets(groups) -> str:
     ]
     return (
         "## Label sets\n\nHow often the set holds the true label; nominal is 1 − alpha. The first "
-        "two columns are the sets as calibrated, which may be empty; *as shown*, the best label "
+        "two columns are the sets as calibrated, which may be empty: over all cells, and the mean "
+        "of each donor's (lane's, study's), ± its standard error; *as shown*, the best label "
         "always stays. *By type* is class-conditional. A type needs 20 cells to be a worst one.\n\n"
         + table(head, rows)
     )
+
+
+def by_group(folds, key: str) -> str:
+    group, held = (np.concatenate([f[k] for f in folds]) for k in ("group", key))
+    rates = np.array([held[group == name].mean() for name in np.unique(group)])
+    error = rates.std(ddof=1) / len(rates) ** 0.5 if len(rates) > 1 else 0.0
+    return f"{rates.mean():.3f}" + f" ± {error:.3f}" * (len(rates) > 1)
 
 
 def worst(folds, key: str) -> str:

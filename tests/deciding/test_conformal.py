@@ -89,19 +89,6 @@ def test_each_label_keeps_its_own_promise():
     assert (unseen[:, 5] == 1).all()
 
 
-def test_donors_count_alike_when_named():
-    """Equal donors change nothing; one with many strange cells has no more say than another."""
-    rng = np.random.default_rng(0)
-    scores, asked = rng.random(1000), {0: rng.random((50, 1))}
-    folds, even = np.zeros(1000), np.repeat(np.arange(10), 100)
-    alike = label_p_values(scores, folds, asked, groups=even)
-    assert alike == pytest.approx(label_p_values(scores, folds, asked), abs=0.01)
-    strange = np.concatenate([rng.random(100), 1 + rng.random(900)])
-    donors, one = np.array(["small"] * 100 + ["big"] * 900), {0: np.array([[1.0]])}
-    assert label_p_values(strange, folds, one)[0, 0] == pytest.approx(0.9, abs=0.01)
-    assert label_p_values(strange, folds, one, groups=donors)[0, 0] == pytest.approx(0.5)
-
-
 def test_known_scores():
     given = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])
     np.testing.assert_allclose(nonconformity(given), 1 - given)

@@ -53,7 +53,6 @@ def label_p_values(
     folds: ArrayLike,
     scores: Mapping[int, np.ndarray],
     *,
-    groups: ArrayLike | None = None,
     codes: ArrayLike | None = None,
 ) -> np.ndarray:
     """Share of held-out cells that are at least as strange as each label would be for each cell.
@@ -72,14 +71,10 @@ def label_p_values(
     scores
         For each fold the nonconformity of every label for each new cell, by what was learned
         without that fold, (cells, labels).
-    groups
-        Donor of each held-out cell. If given, each donor counts alike, however many of its cells
-        were measured, and so the promise is about a cell of a new donor drawn like these (Dunn et
-        al. 2023, J. Am. Stat. Assoc. 118:2491, pooling of donors' distributions).
     codes
         Column of each held-out cell's true label. If given, a label is compared with the cells
         that have it, so that the promise holds for each cell type (Vovk 2012, *Conditional
-        validity*, arXiv:1209.2673; "Mondrian"). `groups` are then ignored.
+        validity*, arXiv:1209.2673; "Mondrian").
 
     Returns
     -------
@@ -88,7 +83,9 @@ def label_p_values(
     Notes
     -----
     Cross-validation+ of Barber et al. 2021 (Ann. Stat. 49:486), for labels as in Romano et al.
-    2020. With one fold it is the conformal prediction of Vovk, Gammerman & Shafer 2005,
+    2020. Each cell counts alike, whoever it is from: donors that weigh alike (Dunn et al. 2023, J.
+    Am. Stat. Assoc. 118:2491) fell short among those of unlike studies (``docs/lab-notes.md``).
+    With one fold it is the conformal prediction of Vovk, Gammerman & Shafer 2005,
     *Algorithmic learning in a random world*.
     """
     known, fold_of = np.asarray(calibration, dtype=np.float64), np.asarray(folds)
@@ -98,15 +95,10 @@ def label_p_values(
     if codes is not None:
         compared = [(np.flatnonzero(np.equal(codes, at)), slice(at, at + 1)) for at in labels]
     for some, columns in compared:
-        if groups is None or codes is not None:
-            mass = np.full(len(some), 1 / (len(some) + 1))
-            result[:, columns] = 1 / (len(some) + 1)
-        else:
-            _, donor, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-            mass = 1 / sizes[donor] / len(sizes)
         for fold, strange in scores.items():
-            mine = fold_of[some] == fold
-            result[:, columns] += _at_least(known[some][mine], mass[mine], strange[:, columns])
+            mine = known[some][fold_of[some] == fold]
+            result[:, columns] += _at_least(mine, strange[:, columns])
+        result[:, columns] = (1 + result[:, columns]) / (len(some) + 1)
     return result
 
 
@@ -138,7 +130,7 @@ def label_sets(p_values: ArrayLike, alpha: float) -> np.ndarray:
     was asked for, some must.
     """
     check_rate(alpha)
-    # sums of shares are exact to the last few bits only
+    # shares are exact to the last few bits only
     return np.asarray(p_values) > alpha + 1e-9
 
 
@@ -187,12 +179,9 @@ def p_values(
 
 
 def _tail(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    return (1 + _at_least(known, np.ones(len(known)), asked)) / (len(known) + 1)
+    return (1 + _at_least(known, asked)) / (len(known) + 1)
 
 
-def _at_least(known: np.ndarray, mass: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Add up the mass of the known scores that are not below each one asked about."""
-    order = np.argsort(known, kind="stable")
-    above = np.append(np.cumsum(mass[order][::-1])[::-1], 0.0)
-    found: np.ndarray = above[np.searchsorted(known[order], asked, side="left")]
-    return found
+def _at_least(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Count the known scores that are not below each one asked about."""
+    return len(known) - np.searchsorted(np.sort(known), asked, side="left")

@@ -228,7 +228,6 @@ class Decider:
             known[np.arange(len(codes)), codes],
             self.folds.codes,
             scores,
-            groups=None if self.folds.key is None else self.folds.groups,
             codes=codes if limits.by_class else None,
         )
         return label_sets(found, limits.alpha)
