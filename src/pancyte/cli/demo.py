@@ -122,9 +122,11 @@ def _pretrain(folder: Path, seed: int) -> Model:
     with training_bar() as bar:
         model = pretrain(run, folder / "model", report=bar)
     facts = model.card.training
-    say(f"  {facts['steps']} steps in {facts['seconds']} s; held-out loss beside the gene mean's:")
-    for name in ("value", "cell"):
-        say(f"  {name}: {facts[f'held out {name}']} against {facts[f'trivial {name}']}")
+    say(f"  {facts['steps']} steps in {facts['seconds']} s; held-out loss beside the trivial one:")
+    for name in facts:
+        if name.startswith("held out "):
+            term = name.removeprefix("held out ")
+            say(f"  {term}: {facts[name]} against {facts[f'trivial {term}']}")
     return model
 
 
