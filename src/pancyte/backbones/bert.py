@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import (
     Activation,
-    PostNormLayer,
+    PostNormBackbone,
     check_no_context,
     check_shape,
     draw,
@@ -102,7 +101,7 @@ class BertEmbedding(nn.Module):
         return self.dropout(self.norm(rows + self.kind + placed))
 
 
-class Bert(Backbone):
+class Bert(PostNormBackbone):
     """Reads a cell as a sentence of genes, the most telling first, as Geneformer does.
 
     BERT (Devlin et al., NAACL 2019) with learned places, as configured by Geneformer (Theodoris
@@ -118,23 +117,10 @@ class Bert(Backbone):
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.embedding = BertEmbedding(config)
-        self.layers = nn.ModuleList(
-            PostNormLayer(
-                config.width,
-                config.heads,
-                config.inner,
-                activation=config.activation,
-                eps=config.norm_eps,
-                dropout=config.dropout,
-            )
-            for _ in range(config.depth)
+        self.layers = self.stack(
+            activation=config.activation, eps=config.norm_eps, inner_dropout=False
         )
         self.initialise(0)
-
-    @property
-    def width(self) -> int:
-        """Length of the vectors it returns."""
-        return self.config.width
 
     def initialise(self, seed: int) -> None:
         """Draw weights as BERT does: normal with deviation .02."""
@@ -142,10 +128,7 @@ class Bert(Backbone):
 
     def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
         """Place the genes, mix them, and leave out the last `skip` layers."""
-        self.check_skip(skip)
         frame = Frame.around(tokens, before=self.config.cls, after=self.config.eos)
         rows = self.embedding(tokens, frame)
-        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
-        dropout = self.training and self.config.dropout > 0
-        rows = frame.through(rows, layers, heads=heads, dropout=dropout, only=only)
+        rows = self.mixed(frame, rows, skip=skip, only=only)
         return frame.take(rows, tokens, self.embedding.feature.weight)

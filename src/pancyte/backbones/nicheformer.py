@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pancyte.backbones.backbone import Backbone, Pooling
+from pancyte.backbones.backbone import Pooling
 from pancyte.backbones.frame import Frame
-from pancyte.backbones.postnorm import PostNormLayer, check_shape, draw, fill_sizes
+from pancyte.backbones.postnorm import PostNormBackbone, check_shape, draw, fill_sizes
 from pancyte.errors import UsageError
 from pancyte.shapes import HIDDEN_ID, Hidden, Tokens, offsets_of
 
@@ -111,7 +111,7 @@ class NicheformerEmbedding(nn.Module):
         return self.pad + torch.cat(places), empty
 
 
-class Nicheformer(Backbone):
+class Nicheformer(PostNormBackbone):
     """Reads a cell as its genes, the most telling first, behind its species, assay and modality.
 
     The encoder of Nicheformer (Schaar, Tejada-Lapuerta et al., 2024): the same numbers as its
@@ -128,23 +128,8 @@ class Nicheformer(Backbone):
     def __init__(self, config: NicheformerConfig) -> None:
         super().__init__(config)
         self.embedding = NicheformerEmbedding(config)
-        self.layers = nn.ModuleList(
-            PostNormLayer(
-                config.width,
-                config.heads,
-                config.inner,
-                eps=config.norm_eps,
-                dropout=config.dropout,
-                inner_dropout=True,
-            )
-            for _ in range(config.depth)
-        )
+        self.layers = self.stack(eps=config.norm_eps)
         self.initialise(0)
-
-    @property
-    def width(self) -> int:
-        """Length of the vectors it returns."""
-        return self.config.width
 
     def initialise(self, seed: int) -> None:
         """Draw weights: normal with deviation .02."""
@@ -152,11 +137,8 @@ class Nicheformer(Backbone):
 
     def forward(self, tokens: Tokens, *, skip: int = 0) -> Hidden:
         """Place genes and properties, mix them, and leave out the last `skip` layers."""
-        self.check_skip(skip)
         frame, rows = self.embedding.framed(tokens)
-        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
-        dropout = self.training and self.config.dropout > 0
-        rows = frame.through(rows, layers, heads=heads, dropout=dropout)
+        rows = self.mixed(frame, rows, skip=skip)
         return frame.take(rows, tokens, self.embedding.feature.weight)
 
     def pooled(self, tokens: Tokens, *, pooling: Pooling, skip: int = 0) -> Tensor:
@@ -167,8 +149,7 @@ class Nicheformer(Backbone):
         frame, rows = self.embedding.framed(tokens)
         pads, empty = self.embedding.padding(frame)
         bounds = offsets_of(empty)
-        dropout = self.training and self.config.dropout > 0
-        layout = frame.layout(rows, self.config.heads, dropout=dropout)
+        layout = frame.layout(rows, self.config.heads, dropout=self.drops)
         layers: Any = self.layers[: self.config.depth - skip]
         for layer in layers:
             rows, pads = layer(rows, layout), layer.beside(pads, bounds, rows, layout)

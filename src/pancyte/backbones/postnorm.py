@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from pancyte.backbones.attention import Asking, Layout
+from pancyte.backbones.backbone import Backbone
+from pancyte.backbones.frame import Frame
 from pancyte.errors import UsageError
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -145,6 +147,48 @@ class PostNormLayer(nn.Module):
         rows = self.norm_attention(rows + self.dropout(self.out(mixed)))
         inner = self.inner_dropout(self.activation(self.expand(rows)))
         return self.norm_forward(rows + self.dropout(self.contract(inner)))
+
+
+class PostNormBackbone(Backbone):
+    """What the published networks of such layers share.
+
+    Subclasses set `layers` by `stack`; their configuration has `depth`, `width`, `heads`, `inner`
+    and `dropout`.
+    """
+
+    layers: nn.ModuleList
+
+    @property
+    def width(self) -> int:
+        """Length of the vectors it returns."""
+        return self.config.width
+
+    def stack(self, **settings: Any) -> nn.ModuleList:
+        """Make the layers; `settings` are those of `PostNormLayer` beyond the configuration's."""
+        sizes = (self.config.width, self.config.heads, self.config.inner)
+        told = {"dropout": self.config.dropout, "inner_dropout": True, **settings}
+        return nn.ModuleList(PostNormLayer(*sizes, **told) for _ in range(self.config.depth))
+
+    def mixed(
+        self,
+        frame: Frame,
+        rows: Float[Tensor, "rows width"],
+        *,
+        skip: int,
+        only: Int[Tensor, " some"] | None = None,
+        then: nn.Module | None = None,
+    ) -> Float[Tensor, "rows width"]:
+        """Run rows through all layers but the last `skip`; see `Frame.through`."""
+        self.check_skip(skip)
+        layers = self.layers[: self.config.depth - skip]
+        return frame.through(
+            rows, layers, heads=self.config.heads, dropout=self.drops, only=only, then=then
+        )
+
+    @property
+    def drops(self) -> bool:
+        """Whether attention weights are dropped now."""
+        return self.training and self.config.dropout > 0
 
 
 @torch.no_grad()

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from pancyte.backbones.backbone import Backbone, Pooling
+from pancyte.backbones.backbone import Pooling
 from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import (
-    PostNormLayer,
+    PostNormBackbone,
     check_no_context,
     check_shape,
     draw,
@@ -123,7 +123,7 @@ class ScFoundationEmbedding(nn.Module):
         return frame.fill(genes, first, self.wanted + self.value(wanted))
 
 
-class ScFoundation(Backbone):
+class ScFoundation(PostNormBackbone):
     """Reads a cell's expressed genes with their amounts, and its read depth, as scFoundation does.
 
     The encoder of scFoundation (Hao et al., Nature Methods 2024), a plain transformer: the same
@@ -141,23 +141,9 @@ class ScFoundation(Backbone):
     def __init__(self, config: ScFoundationConfig) -> None:
         super().__init__(config)
         self.embedding = ScFoundationEmbedding(config)
-        self.layers = nn.ModuleList(
-            PostNormLayer(
-                config.width,
-                config.heads,
-                config.inner,
-                dropout=config.dropout,
-                inner_dropout=True,
-            )
-            for _ in range(config.depth)
-        )
+        self.layers = self.stack()
         self.norm = nn.LayerNorm(config.width)
         self.initialise(0)
-
-    @property
-    def width(self) -> int:
-        """Length of the vectors it returns."""
-        return self.config.width
 
     def initialise(self, seed: int) -> None:
         """Draw weights: normal with a deviation of one over the root of the width."""
@@ -186,10 +172,6 @@ class ScFoundation(Backbone):
         return 4 * self.width if pooling == "own" else self.width
 
     def _mixed(self, tokens: Tokens, skip: int, only: Tensor | None = None) -> tuple[Frame, Tensor]:
-        self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=True)
         rows = self.embedding(tokens, frame)
-        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
-        dropout = self.training and self.config.dropout > 0
-        rows = frame.through(rows, layers, heads=heads, dropout=dropout, only=only, then=self.norm)
-        return frame, rows
+        return frame, self.mixed(frame, rows, skip=skip, only=only, then=self.norm)

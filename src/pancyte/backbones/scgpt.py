@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pancyte.backbones.backbone import Backbone
 from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import (
-    PostNormLayer,
+    PostNormBackbone,
     check_no_context,
     check_shape,
     draw,
@@ -150,7 +149,7 @@ class ScGPTEmbedding(nn.Module):
         return self.norm(self.feature.weight)
 
 
-class ScGPT(Backbone):
+class ScGPT(PostNormBackbone):
     """Reads a cell as a set of genes with binned values behind a ``<cls>``, as scGPT does.
 
     The encoder of scGPT (Cui et al., Nature Methods 2024), without its batch labels: the same
@@ -165,22 +164,8 @@ class ScGPT(Backbone):
     def __init__(self, config: ScGPTConfig) -> None:
         super().__init__(config)
         self.embedding = ScGPTEmbedding(config)
-        self.layers = nn.ModuleList(
-            PostNormLayer(
-                config.width,
-                config.heads,
-                config.inner,
-                dropout=config.dropout,
-                inner_dropout=True,
-            )
-            for _ in range(config.depth)
-        )
+        self.layers = self.stack()
         self.initialise(0)
-
-    @property
-    def width(self) -> int:
-        """Length of the vectors it returns."""
-        return self.config.width
 
     def initialise(self, seed: int) -> None:
         """Draw weights: normal with a deviation of one over the root of the width."""
@@ -188,10 +173,7 @@ class ScGPT(Backbone):
 
     def forward(self, tokens: Tokens, *, skip: int = 0, only: Tensor | None = None) -> Hidden:
         """Embed genes and values, mix them, and leave out the last `skip` layers."""
-        self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=False)
         rows = self.embedding(tokens, frame)
-        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
-        dropout = self.training and self.config.dropout > 0
-        rows = frame.through(rows, layers, heads=heads, dropout=dropout, only=only)
+        rows = self.mixed(frame, rows, skip=skip, only=only)
         return frame.take(rows, tokens, self.embedding.table())

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
 
-from pancyte.backbones.backbone import Backbone, Pooling
+from pancyte.backbones.backbone import Pooling
 from pancyte.backbones.frame import Frame
 from pancyte.backbones.postnorm import (
-    PostNormLayer,
+    PostNormBackbone,
     check_no_context,
     check_shape,
     draw,
@@ -111,7 +111,7 @@ class UCEEmbedding(nn.Module):
         return self.dropout(rows + self.place[places.clamp(max=len(self.place) - 1), 0])
 
 
-class UCE(Backbone):
+class UCE(PostNormBackbone):
     """Reads a cell as a sentence of its genes along the genome, in the language of proteins.
 
     The network of UCE (Rosen et al., bioRxiv 2023): the same numbers as its published code with
@@ -127,27 +127,13 @@ class UCE(Backbone):
     def __init__(self, config: UCEConfig) -> None:
         super().__init__(config)
         self.embedding = UCEEmbedding(config)
-        self.layers = nn.ModuleList(
-            PostNormLayer(
-                config.width,
-                config.heads,
-                config.inner,
-                dropout=config.dropout,
-                inner_dropout=True,
-            )
-            for _ in range(config.depth)
-        )
+        self.layers = self.stack()
         widths = (config.width, config.reading, config.width, config.width)
         self.reading = nn.Sequential(
             *(block(widths[place], widths[place + 1], config.dropout) for place in range(3)),
             nn.Linear(config.width, config.width),
         )
         self.initialise(0)
-
-    @property
-    def width(self) -> int:
-        """Length of the vectors it returns."""
-        return self.config.width
 
     def initialise(self, seed: int) -> None:
         """Draw weights, and vectors of proteins until they are told: one over the root of width."""
@@ -169,15 +155,9 @@ class UCE(Backbone):
         return hidden.cls if pooling == "cls" else hidden.mean()
 
     def _read(self, tokens: Tokens, skip: int, only: Tensor | None) -> tuple[Frame, Tensor]:
-        self.check_skip(skip)
         frame = Frame.around(tokens, before=True, after=False)
         rows = self.embedding(tokens, frame)
-        layers, heads = self.layers[: self.config.depth - skip], self.config.heads
-        dropout = self.training and self.config.dropout > 0
-        then = self.reading
-        return frame, frame.through(
-            rows, layers, heads=heads, dropout=dropout, only=only, then=then
-        )
+        return frame, self.mixed(frame, rows, skip=skip, only=only, then=self.reading)
 
 
 def block(before: int, after: int, dropout: float) -> nn.Sequential:
