@@ -10,9 +10,9 @@ from torch import nn
 from pancyte.shapes import Tokens
 from pancyte.training.device import clock
 from pancyte.training.flops import Work, count
-from pancyte.training.memory import Alive, Need, state_bytes
+from pancyte.training.memory import Kept, Need, state_bytes
 from pancyte.training.network import Network
-from pancyte.training.recompute import recomputed
+from pancyte.training.recompute import layers_of, recomputed
 
 COUNTED = 2048
 """Padded tokens whose work is counted at most."""
@@ -20,6 +20,8 @@ CELLS = 4
 """Cells whose work is counted at most: it is linear and quadratic in the length, no more."""
 TRIED = 4096
 """Padded tokens that are trained on, without taking the step, to see how long it takes."""
+BACKWARD = 1.15
+"""What the backward pass takes beside what was kept for it; an assumption, see docs/runs.md."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,11 @@ class Trial:
         """Estimate memory: the slope and the start of a line through two sizes of a share."""
         few, many = first(tokens, TRIED // 2), first(tokens, TRIED)
         small, large = padded(few), padded(many)
-        # gradients are there from the first time on, as from a step's first share on
-        self._peak(few)
-        peaks = self._peak(few), self._peak(many)
-        self.network.zero_grad(set_to_none=True)
-        slope = (peaks[1] - peaks[0]) / (large - small) if large > small else peaks[1] / large
-        start = max(0.0, peaks[1] - slope * large)
+        kept = self._kept(few), self._kept(many)
+        slope = (kept[1] - kept[0]) / (large - small) if large > small else kept[1] / large
+        start = max(0.0, kept[1] - slope * large)
         state = state_bytes(self.network, optimizer=self.optimizer, ema=self.ema)
-        return Need(*state, start, slope)
+        return Need(*state, start, BACKWARD * slope)
 
     def seconds_per_flop(self, tokens: Tokens, work: Work) -> float:
         """Train on a share twice, without taking a step, and time the second time."""
@@ -74,10 +73,19 @@ class Trial:
             terms = self.network(*self.network.asked(tokens, seed=0, place=0))
             return torch.stack(list(terms.values())).sum()
 
-    def _peak(self, tokens: Tokens) -> float:
-        with recomputed(self.network.backbone, wanted=self.recompute), Alive() as alive:
-            self._loss(tokens).backward()
-        return alive.peak
+    def _kept(self, tokens: Tokens) -> float:
+        with Kept(self.network) as all_of_it:
+            loss = self._loss(tokens)
+        del loss
+        if not self.recompute:
+            return all_of_it.bytes
+        backbone, layers = self.network.backbone, len(layers_of(self.network.backbone))
+        with Kept(self.network) as outside, recomputed(backbone):
+            loss = self._loss(tokens)
+        del loss
+        # the inputs of all layers stay, and one layer at a time is whole
+        inputs = layers * 4.0 * backbone.width * (len(tokens.ids) + len(tokens))
+        return outside.bytes + inputs + (all_of_it.bytes - outside.bytes) / max(1, layers)
 
 
 def first(tokens: Tokens, budget: int) -> Tokens:

@@ -1,15 +1,13 @@
-"""How much memory training takes, from what a few cells really take."""
+"""How much memory training takes, from what the network really keeps for its backward pass."""
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.autograd.graph import saved_tensors_hooks
 
 # PyTorch's allocator, and oneDNN where it finds no room for a product of matrices
 ON_A_CPU = ("can't allocate memory", "could not create a primitive")
@@ -24,9 +22,9 @@ class Need:
     weights, gradients, optimizer, average
         Grow with the network. `average` is that of the weights, if there is one.
     activations
-        What the forward and the backward pass take at their peak whatever the number of tokens.
+        Kept for the backward pass whatever the number of tokens.
     per_token
-        The same for each padded token of a share.
+        The same for each padded token of a share, with what the backward pass itself takes.
     """
 
     weights: float
@@ -51,44 +49,43 @@ class Need:
         return max(0.0, memory - self.fixed) / self.per_token
 
 
-class Alive(TorchDispatchMode):
-    """Counts the bytes of tensors that live at the same time.
+class Kept:
+    """Counts the bytes that a forward pass keeps for the backward pass.
 
-    Use it as a context around a forward and a backward pass. What was there before does not count,
-    nor does what a kernel allocates for itself.
-
-    Attributes
-    ----------
-    bytes, peak
-        Of what lives now, and of the most that ever did.
+    Use it as a context around the forward pass. A tensor that is kept twice, or of which several
+    parts are kept, counts once; weights do not count.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = self.peak = 0.0
-        self._sizes: dict[int, int] = {}
+    def __init__(self, network: nn.Module) -> None:
+        self._weights = {id_of(parameter) for parameter in network.parameters()}
+        self._seen: dict[int, int] = {}
+        # what is counted must live until the end, or another tensor could take its place
+        self._alive: list[Tensor] = []
+        self._hooks = saved_tensors_hooks(self._pack, lambda kept: kept)
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Run an operation, and note the tensors that it made."""
-        made = func(*args, **(kwargs or {}))
-        old = {_place(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        for leaf in tree_leaves(made):
-            if isinstance(leaf, Tensor) and (place := _place(leaf)) not in old | self._sizes.keys():
-                storage = leaf.untyped_storage()
-                self._sizes[place] = storage.nbytes()
-                self.bytes += storage.nbytes()
-                self.peak = max(self.peak, self.bytes)
-                weakref.finalize(storage, self._end, place)
-        return made
+    def __enter__(self) -> Kept:
+        self._hooks.__enter__()
+        return self
 
-    def _end(self, place: int) -> None:
-        self.bytes -= self._sizes.pop(place)
+    def __exit__(self, *failure: Any) -> None:
+        self._hooks.__exit__(*failure)
+        self._alive.clear()
+
+    @property
+    def bytes(self) -> float:
+        """What was kept."""
+        return float(sum(self._seen.values()))
+
+    def _pack(self, kept: Tensor) -> Tensor:
+        if id_of(kept) not in self._weights:
+            self._seen[id_of(kept)] = kept.untyped_storage().nbytes()
+            self._alive.append(kept)
+        return kept
 
 
-def _place(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+def id_of(tensor: Tensor) -> int:
+    """Tell tensors apart by where their numbers lie."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def state_bytes(
