@@ -38,8 +38,9 @@ class GeneObjective(Objective):
     def logits(self, asked: Tensor, table: Tensor) -> Tensor:
         """Score every gene as the answer to each question, (questions, features)."""
         answer = self.norm_mixed(gelu(self.mix(self.norm(asked))))
-        # both factors have entries of order one, so their product would grow with the width
-        return answer @ table.T * self.width**-0.5 + self.bias
+        # both factors have entries of order one, so their product would grow with the width; it is
+        # held in check before the product, which has many times more entries
+        return torch.addmm(self.bias, answer * self.width**-0.5, table.T)
 
     @torch.no_grad()
     def tell_detection(self, detection: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from pancyte.objectives.masked_gene import MaskedGene
@@ -22,4 +23,4 @@ class LinearGene(MaskedGene):
 
     def logits(self, asked: Tensor, table: Tensor) -> Tensor:
         """Score every gene as the answer to each question, (questions, features)."""
-        return self.answer(asked) + self.bias
+        return torch.addmm(self.bias, asked, self.answer.weight.T)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, relu
 
@@ -47,4 +48,4 @@ class MaskedLanguage(MaskedGene):
     def logits(self, asked: Tensor, table: Tensor) -> Tensor:
         """Score every gene as the answer to each question, (questions, features)."""
         activation = relu if self.config.activation == "relu" else gelu
-        return self.norm(activation(self.mix(asked))) @ table.T + self.bias
+        return torch.addmm(self.bias, self.norm(activation(self.mix(asked))), table.T)
