@@ -30,9 +30,9 @@ def commit() -> str:
 def processor() -> str:
     """Return the processor's name, as the system says it, with the family and model it is of."""
     told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
-    pairs = (line.split(":", 1) for line in reversed(lines) if ":" in line)
-    found = {name.strip(): value.strip() for name, value in pairs}
+    first, _, _ = (told.read_text(encoding="utf-8") if told.exists() else "").partition("\n\n")
+    pairs = (line.partition(":") for line in first.splitlines())
+    found = {name.strip(): value.strip() for name, _, value in pairs}
     if "model name" not in found:
         return platform.processor() or platform.machine()
     # clouds hide the name: an "AMD EPYC" of family 23 has half the speed of one of family 25

@@ -43,8 +43,8 @@ SWEEP = {
 FEWEST = {key: SWEEP[key] for key in ("name", "base", "sizes")} | {"cells": [8, 16]}
 
 
-@pytest.fixture
-def written(tmp_path, cells_file):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, cells_file):
     source = str(cells_file)
 
     def write(given=SWEEP, **changes):
@@ -59,17 +59,18 @@ def written(tmp_path, cells_file):
         }
         reference = {"source": source, "label_key": "cell_type", "batch_key": "study"}
         asked = {"name": "pancreas", "tasks": ["embedding"], "reference": reference}
-        path = tmp_path / "sweep.yaml"
+        path = tmp_path_factory.mktemp("plan") / "sweep.yaml"
         path.write_text(yaml.safe_dump({**given, "base": base, "zero_shot": [asked], **changes}))
         return path
 
     return write
 
 
-@pytest.fixture
-def whole(written, tmp_path):
-    scale = load_scale(written())
-    return scale, sweep(scale, tmp_path / "out"), tmp_path / "out"
+@pytest.fixture(scope="module")
+def whole(written, tmp_path_factory):
+    """A sweep that is done; a test may lose parts of it only to do them again."""
+    scale, folder = load_scale(written()), tmp_path_factory.mktemp("sweep") / "out"
+    return scale, sweep(scale, folder), folder
 
 
 def test_a_sweep_from_file_to_report(whole):

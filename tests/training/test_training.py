@@ -39,9 +39,9 @@ SMALL = {
 
 
 @pytest.fixture
-def run_file(tmp_path, cells_file):
+def run_file(tmp_path, corpus):
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump({**SMALL, "train": [str(cells_file)]}))
+    path.write_text(yaml.safe_dump({**SMALL, "train": [str(corpus)]}))
     return path
 
 
@@ -191,11 +191,10 @@ def test_another_run_in_the_folder_is_not_continued(run_file, tmp_path):
 
 
 def test_a_corpus_and_its_file_train_the_same_model(run_file, tmp_path, cells_file):
-    build(tmp_path / "corpus", [str(cells_file)])
-    stored = tmp_path / "stored.yaml"
-    stored.write_text(yaml.safe_dump({**SMALL, "train": ["corpus"]}))
-    one = pretrain(load_run(run_file), tmp_path / "one")
-    two = pretrain(load_run(stored), tmp_path / "two")
+    path = tmp_path / "file.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, "train": [str(cells_file)]}))
+    one = pretrain(load_run(path), tmp_path / "one")
+    two = pretrain(load_run(run_file), tmp_path / "two")
     pairs = zip(one.backbone.parameters(), two.backbone.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert one.card.trained_on[0]["content_hash"] == two.card.trained_on[0]["content_hash"]
