@@ -26,6 +26,7 @@ def test_symbols_aliases_and_versions_meet_in_one_gene():
     assert row["species"] == "human"
     assert row["original_name"].split("|")[:2] == ["TP53", "ENSG00000141510.18"]
     assert table.index[columns[3]] == "not-a-gene"
+    assert table.loc["not-a-gene", "symbol"] == "not-a-gene"
 
 
 def test_names_are_sorted_and_every_feature_has_its_row(cells):

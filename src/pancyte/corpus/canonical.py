@@ -47,6 +47,8 @@ def canonical(features: pd.DataFrame, species: str) -> tuple[pd.DataFrame, np.nd
         found = resolve(names[rows], kind, "ensembl")["target"].to_numpy(object)
         ids[rows] = np.where(ids[rows] == "", found, ids[rows])
         current = genes(kind).drop_duplicates("ensembl_id").set_index("ensembl_id")["symbol"]
+        # a locus of the reference without an id is no name for genes without one
+        current = current.drop("", errors="ignore")
         known = current.reindex(ids[rows]).fillna("").to_numpy(object)
         symbols[rows] = np.where(known == "", symbols[rows], known)
     names = np.where(ids == "", np.where(names == "", given.to_numpy(object), names), ids)
