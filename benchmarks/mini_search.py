@@ -43,6 +43,16 @@ NOISE = {
     "power": -0.5,
 }
 EFFECTS = {"name": "contrastive", "effects": 0.5, "pooling": "cls"}
+COUNTS = {"target_sum": 10000}
+# studies that are validated or tested on helped to make these sets
+SIGNATURES = {
+    "name": "signatures",
+    "dims": 256,
+    "detected": 150,
+    "without": ["MURARO_PANCREAS", "VANGURP_PANCREATIC"],
+}
+WIDE = {**COUNTS, "features": 12000}
+COLD = {"name": "set", "depth": 2, "width": 256, "cold": 1.0}
 UNTRAINED = {"loop": {"steps": 1, "rate": 1e-12}, "objective": {"name": "cell_value"}}
 DESIGNS: dict[str, dict[str, Any]] = {
     "prior": UNTRAINED,
@@ -73,6 +83,26 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "prior + denoise": {"objective": {"name": "denoise"}},
     "prior + masked value": {"objective": {"name": "masked_value"}},
     "contrastive effects, no prior": {"objective": EFFECTS, "priors": []},
+    "signatures": {**UNTRAINED, "priors": [SIGNATURES], "tokenizer": COUNTS},
+    "signatures, 12,000 genes": {
+        **UNTRAINED,
+        "priors": [SIGNATURES],
+        "tokenizer": WIDE,
+        "backbone": COLD,
+    },
+    "signatures, 12,000 genes + contrastive effects": {
+        "objective": EFFECTS,
+        "loop": {"rate": 2e-4},
+        "priors": [SIGNATURES],
+        "tokenizer": WIDE,
+        "backbone": COLD,
+    },
+    "signatures and co-expression, 12,000 genes": {
+        **UNTRAINED,
+        "priors": [{**SIGNATURES, "dims": 128}, {**NOISE, **COUNTS, "dims": 128, "detected": 150}],
+        "tokenizer": WIDE,
+        "backbone": COLD,
+    },
     "transformer, prior + contrastive halves": {
         "backbone": {"name": "transformer", "depth": 2, "width": 256},
         "objective": {"name": "contrastive"},

@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from pancyte.errors import InputError
-from pancyte.priors import coexpression
+from pancyte.priors import coexpression, expression
 from pancyte.priors.coexpression import Coexpression, CoexpressionConfig
 from pancyte.store.corpus import Corpus
 
@@ -63,7 +63,7 @@ def test_a_difference_between_datasets_is_not_co_expression(corpus):
 def test_the_slabs_do_not_matter_and_rows_do(corpus, monkeypatch):
     # vectors are told up to the signs of their components, so their products are compared
     whole = Coexpression().table(corpus)
-    monkeypatch.setattr(coexpression, "SLAB", 9)
+    monkeypatch.setattr(expression, "SLAB", 9)
     slabs = Coexpression().table(corpus)
     expected = whole.vectors @ whole.vectors.T
     np.testing.assert_allclose(slabs.vectors @ slabs.vectors.T, expected, atol=4e-3)

@@ -14,7 +14,8 @@ class FeatureTable(nn.Module):
     and unit normal where there is none: all vectors have about the same length, as the rest of the
     network expects. A feature without an own part, because it was never seen in training, still has
     its projected prior. To make the network used to such features, `cold` leaves out the own part
-    of some at each training step (after DropoutNet, Volkovs et al., NeurIPS 2017).
+    of some at each training step (after DropoutNet, Volkovs et al., NeurIPS 2017). With all of them
+    cold there are no own parts: the table is its prior, and a feature without one is zero.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class FeatureTable(nn.Module):
 
     def __init__(self, features: int, width: int, *, prior: int, cold: float) -> None:
         super().__init__()
-        self.own = nn.Embedding(features, width)
+        self.own = nn.Embedding(features, width) if cold < 1 else None
         # an embedding of each of the prior's dimensions; as a table it does not decay
         self.basis = nn.Embedding(prior, width)
         self.cold = cold
@@ -40,13 +41,15 @@ class FeatureTable(nn.Module):
     @property
     def known(self) -> Float[Tensor, "features 1"]:
         """1 for features that have a prior, else 0."""
-        return self.prior.any(dim=1, keepdim=True).to(self.own.weight.dtype)
+        return self.prior.any(dim=1, keepdim=True).to(self.basis.weight.dtype)
 
     @property
     def weight(self) -> Float[Tensor, "features width"]:
         """The vectors of all features; ask once for each forward pass."""
+        projected = self.prior.to(self.basis.weight.dtype) @ self.basis.weight
+        if self.own is None:
+            return projected
         own = self.own.weight
-        projected = self.prior.to(own.dtype) @ self.basis.weight
         if self.training and self.cold:
             drawn = torch.rand(len(own), 1, device=own.device) < self.cold
             own = own * (1 - drawn * self.known)
@@ -59,4 +62,5 @@ class FeatureTable(nn.Module):
     @torch.no_grad()
     def start_from_prior(self) -> None:
         """Forget the own part of every feature that has a prior."""
-        self.own.weight.mul_(1 - self.known)
+        if self.own is not None:
+            self.own.weight.mul_(1 - self.known)

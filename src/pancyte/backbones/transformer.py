@@ -47,7 +47,8 @@ class TransformerConfig:
     prior
         Length of the features' prior vectors; from the run's priors.
     cold
-        With priors: share of the features read by their prior alone, drawn anew at each step.
+        With priors: share of the features read by their prior alone, drawn anew at each step; 1
+        learns nothing of its own for any feature.
     """
 
     features: int
