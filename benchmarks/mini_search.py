@@ -90,11 +90,17 @@ DESIGNS: dict[str, dict[str, Any]] = {
         "tokenizer": WIDE,
         "backbone": COLD,
     },
-    "signatures, 12,000 genes + contrastive effects": {
+    "signatures + contrastive effects": {
         "objective": EFFECTS,
         "loop": {"rate": 2e-4},
         "priors": [SIGNATURES],
-        "tokenizer": WIDE,
+        "tokenizer": COUNTS,
+    },
+    "signatures + contrastive effects, fixed genes": {
+        "objective": EFFECTS,
+        "loop": {"rate": 2e-4},
+        "priors": [SIGNATURES],
+        "tokenizer": COUNTS,
         "backbone": COLD,
     },
     "signatures and co-expression, 12,000 genes": {

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 PARTNERS = 20
 ROUNDS = 3
-WIDTH = 50
-"""Components kept of a wider embedding: a turn in as many dimensions as pairs fits noise."""
 FEWEST = 20
 """Cells with a partner below which a batch is left where it is."""
 
@@ -28,8 +26,7 @@ class Matched:
     (Haghverdi et al. 2018, Nat. Biotechnol. 36:421), and the rotation and shift that bring these
     pairs closest are found in closed form (Procrustes; Schönemann 1966, Psychometrika 31:1). Three
     rounds. A rigid motion changes no distance within a batch, so no biology seen there is lost;
-    but where batches hold different types it lays one type over another. Of an embedding wider
-    than 50, the leading 50 principal components of all cells are moved. Transductive, without
+    but where batches hold different types it lays one type over another. Transductive, without
     labels.
 
     Parameters
@@ -47,9 +44,8 @@ class Matched:
     def embed(
         self, reference: Cells, *queries: Cells, batch_key: str | None, seed: int
     ) -> tuple[np.ndarray, ...]:
-        """Return (cells, width or 50) for the reference and for each query."""
+        """Return (cells, width) for the reference and for each query."""
         Z, batches, bounds = _embedded(self.on, (reference, *queries), batch_key, seed)
-        Z = _leading(Z)
         names, sizes = np.unique(batches, return_counts=True)
         order = names[np.argsort(-sizes, kind="stable")]
         placed = batches == order[0]
@@ -99,15 +95,6 @@ def _embedded(
     vectors = on.embed(*parts, batch_key=batch_key, seed=seed)
     bounds = np.cumsum([len(cells) for cells in parts])[:-1]
     return np.vstack(vectors).astype(np.float64), batches_of(parts, batch_key), bounds
-
-
-def _leading(Z: np.ndarray) -> np.ndarray:
-    """Leading principal components of a wide embedding, and a narrow one as it is."""
-    if Z.shape[1] <= WIDTH:
-        return Z
-    from sklearn import decomposition
-
-    return decomposition.PCA(min(WIDTH, len(Z)), random_state=0).fit_transform(Z)
 
 
 def mutual_pairs(A: np.ndarray, B: np.ndarray, k: int = PARTNERS) -> tuple[np.ndarray, np.ndarray]:
