@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, get_type_hints
 
 from pancyte.errors import UsageError
 
@@ -66,16 +66,30 @@ def settings_of(component: Any, given: dict[str, Any]) -> Any:
     Raises
     ------
     UsageError
-        If a setting does not exist or a required one is missing.
+        If a setting does not exist, is of the wrong type, or a required one is missing.
     """
-    known = {field.name for field in dataclasses.fields(component.Config)}
-    unknown = sorted(set(given) - known)
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    known = {field.name: field.type for field in dataclasses.fields(component.Config)}
+    unknown = sorted(set(given) - set(known))
     if unknown:
         raise UsageError(
             f"{component.name!r} has no setting {', '.join(map(repr, unknown))}.",
             fix=f"Its settings: {', '.join(sorted(known))}.",
         )
+    types = get_type_hints(component.Config)
+    settings = {}
+    for name, value in given.items():
+        kind = TypeAdapter(types[name], config=ConfigDict(arbitrary_types_allowed=True))
+        try:
+            settings[name] = kind.validate_python(value)
+        except ValidationError as error:
+            told = error.errors()[0]["msg"].removeprefix("Input ")
+            raise UsageError(
+                f"The setting {name!r} of {component.name!r} is {value!r}, and {told}.",
+                fix=f"It takes {known[name]}.",
+            ) from None
     try:
-        return component.Config(**given)
+        return component.Config(**settings)
     except TypeError as error:
         raise UsageError(f"The settings of {component.name!r} are wrong: {error}.") from error

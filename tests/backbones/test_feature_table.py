@@ -1,7 +1,9 @@
+import pytest
 import torch
 
 from pancyte.backbones.feature_table import FeatureTable
 from pancyte.backbones.transformer import Transformer, TransformerConfig
+from pancyte.errors import UsageError
 from pancyte.shapes import Tokens
 
 CONFIG = {"features": 300, "value_kind": "continuous", "places": 16, "depth": 1, "width": 64}
@@ -58,6 +60,18 @@ def test_a_gene_without_an_own_part_is_cold_only_in_training():
     left_out = (feature.weight != warm).any(dim=1)
     assert not left_out[:30].any(), "a gene without a prior lost all it had"
     assert 0.4 < left_out[30:].float().mean() < 0.6
+
+
+def test_with_all_features_cold_the_table_is_its_prior():
+    built = network(cold=1.0)
+    feature = built.embedding.feature
+    assert not any("feature.own" in name for name in built.state_dict())
+    assert not feature.weight[:30].any()
+    torch.testing.assert_close(
+        feature.weight[30:], feature.prior[30:].float() @ feature.basis.weight
+    )
+    with pytest.raises(UsageError, match=r"cold is 1\.5"):
+        network(cold=1.5)
 
 
 def test_one_table_serves_a_whole_pass():

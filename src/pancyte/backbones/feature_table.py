@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pancyte.errors import UsageError
+
 
 class FeatureTable(nn.Module):
     """Prior vectors, projected, plus each feature's own learned part.
@@ -31,6 +33,11 @@ class FeatureTable(nn.Module):
 
     def __init__(self, features: int, width: int, *, prior: int, cold: float) -> None:
         super().__init__()
+        if not 0 <= cold <= 1:
+            raise UsageError(
+                f"cold is {cold:g}, and a share of the features is between 0 and 1.",
+                fix="Set cold to 0 to learn all features, to 1 to learn none.",
+            )
         self.own = nn.Embedding(features, width) if cold < 1 else None
         # an embedding of each of the prior's dimensions; as a table it does not decay
         self.basis = nn.Embedding(prior, width)

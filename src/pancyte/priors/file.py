@@ -33,6 +33,11 @@ class FileConfig(PriorConfig):
     file: str = ""
     dims: int = 0
 
+    @property
+    def fewest(self) -> int:
+        """0, for as long as they are."""
+        return 0
+
 
 class File(Prior):
     """Vectors that somebody else made. Only plain formats are read; nothing is executed."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pancyte import registry
-from pancyte.errors import InputError
+from pancyte.errors import InputError, UsageError
 from pancyte.priors.table import PriorTable
 from pancyte.store.corpus import Corpus
 from pancyte.tokenizers.vocabulary import Vocabulary
@@ -31,6 +31,18 @@ class PriorConfig:
 
     dims: int = 64
     shuffled: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.dims < self.fewest:
+            raise UsageError(
+                f"dims is {self.dims}, but a prior's vectors need a length.",
+                fix=f"Set dims to {self.fewest} or more.",
+            )
+
+    @property
+    def fewest(self) -> int:
+        """Least length of the vectors that may be asked for."""
+        return 1
 
 
 class Prior(ABC):
