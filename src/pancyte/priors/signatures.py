@@ -80,8 +80,8 @@ class Signatures(Prior):
             per="noise",
         )
         names = corpus.features.index[view.genes]
-        without = tuple(config.without)
-        sets = _members([p for p in read_gmt(path) if not p[1].startswith(without)], names)
+        told = [pair for pair in read_gmt(path) if not pair[1].startswith(config.without)]
+        sets = _members(told, names)
         sizes = np.bincount(sets.indices, minlength=sets.shape[1])
         kept = np.flatnonzero((sizes >= config.smallest) & (sizes <= config.largest))
         if len(kept) < 2:
