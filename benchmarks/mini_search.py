@@ -78,6 +78,25 @@ DESIGNS: dict[str, dict[str, Any]] = {
         "priors": [{**NOISE, "target_sum": 10000}],
         "tokenizer": {"target_sum": 10000},
     },
+    "prior + contrastive effects, depth 1": {
+        "objective": EFFECTS,
+        "loop": {"rate": 2e-4},
+        "backbone": {"name": "set", "depth": 1, "width": 256},
+    },
+    "prior + contrastive effects, depth 4": {
+        "objective": EFFECTS,
+        "loop": {"rate": 2e-4},
+        "backbone": {"name": "set", "depth": 4, "width": 256},
+    },
+    "prior + contrastive effects, mean of tokens": {
+        "objective": {**EFFECTS, "pooling": "mean"},
+        "loop": {"rate": 2e-4},
+        "pooling": "mean",
+    },
+    "prior + contrastive effects, down to a twentieth of the reads": {
+        "objective": {**EFFECTS, "lowest": 0.05},
+        "loop": {"rate": 2e-4},
+    },
     "prior + contrastive halves": {"objective": {"name": "contrastive", "pooling": "cls"}},
     "prior + cell value": {"objective": {"name": "cell_value"}},
     "prior + denoise": {"objective": {"name": "denoise"}},
