@@ -43,6 +43,7 @@ NOISE = {
     "power": -0.5,
 }
 EFFECTS = {"name": "contrastive", "effects": 0.5, "pooling": "cls"}
+TRAINED = {"objective": EFFECTS, "loop": {"rate": 2e-4}}
 COUNTS = {"target_sum": 10000}
 # studies that are validated or tested on helped to make these sets
 SIGNATURES = {
@@ -63,29 +64,26 @@ DESIGNS: dict[str, dict[str, Any]] = {
     },
     "prior, 10,000 counts": {
         **UNTRAINED,
-        "priors": [{**NOISE, "target_sum": 10000}],
-        "tokenizer": {"target_sum": 10000},
+        "priors": [{**NOISE, **COUNTS}],
+        "tokenizer": COUNTS,
     },
     "prior, power -1/4": {**UNTRAINED, "priors": [{**NOISE, "power": -0.25}]},
     "prior, 128": {**UNTRAINED, "priors": [{**NOISE, "dims": 128}], "backbone": {"width": 128}},
     "prior, 3,000 genes": {**UNTRAINED, "tokenizer": {"features": 3000}},
     "prior, 12,000 genes": {**UNTRAINED, "tokenizer": {"features": 12000}},
     "prior + contrastive effects": {"objective": EFFECTS},
-    "prior + contrastive effects, slow": {"objective": EFFECTS, "loop": {"rate": 2e-4}},
+    "prior + contrastive effects, slow": TRAINED,
     "prior, 10,000 counts + contrastive effects": {
-        "objective": EFFECTS,
-        "loop": {"rate": 2e-4},
-        "priors": [{**NOISE, "target_sum": 10000}],
-        "tokenizer": {"target_sum": 10000},
+        **TRAINED,
+        "priors": [{**NOISE, **COUNTS}],
+        "tokenizer": COUNTS,
     },
     "prior + contrastive effects, depth 1": {
-        "objective": EFFECTS,
-        "loop": {"rate": 2e-4},
+        **TRAINED,
         "backbone": {"name": "set", "depth": 1, "width": 256},
     },
     "prior + contrastive effects, depth 4": {
-        "objective": EFFECTS,
-        "loop": {"rate": 2e-4},
+        **TRAINED,
         "backbone": {"name": "set", "depth": 4, "width": 256},
     },
     "prior + contrastive effects, mean of tokens": {
@@ -110,14 +108,12 @@ DESIGNS: dict[str, dict[str, Any]] = {
         "backbone": COLD,
     },
     "signatures + contrastive effects": {
-        "objective": EFFECTS,
-        "loop": {"rate": 2e-4},
+        **TRAINED,
         "priors": [SIGNATURES],
         "tokenizer": COUNTS,
     },
     "signatures + contrastive effects, fixed genes": {
-        "objective": EFFECTS,
-        "loop": {"rate": 2e-4},
+        **TRAINED,
         "priors": [SIGNATURES],
         "tokenizer": COUNTS,
         "backbone": COLD,

@@ -64,6 +64,11 @@ class Coexpression(Prior):
     name = "coexpression"
     Config = CoexpressionConfig
 
+    @property
+    def unit(self) -> bool:
+        """In units of noise, a gene that varies more is longer."""
+        return bool(self.config.per == "deviation")
+
     def table(self, corpus: Corpus, rows: Sequence[np.ndarray | None] | None = None) -> PriorTable:
         """Return vectors of the genes that enough of the cells express."""
         view = Centred.of(

@@ -75,15 +75,13 @@ class Centred:
             sums[number] += scores.sum(axis=0)
         return (product - self.means.T @ sums) / self.spread[:, None]
 
-    def repeated(self, vectors: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def repeated(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Measure cells along vectors twice, from two halves of their reads, in one pass.
 
         Parameters
         ----------
         vectors
             (genes, vectors), of genes per spread.
-        seed
-            For which read falls into which half.
 
         Returns
         -------
@@ -91,7 +89,7 @@ class Centred:
         vectors) each. Halves have independent sampling noise (count splitting; Neufeld et al. 2024,
         Biostatistics 25:270), so noise is in the second only.
         """
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         scaled = vectors.astype(np.float32) / self.spread[:, None]
         width = scaled.shape[1]
         shared, own = np.zeros((width, width)), np.zeros((width, width))

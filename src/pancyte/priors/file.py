@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -30,13 +31,9 @@ class FileConfig(PriorConfig):
         Keep this many leading principal components; 0 keeps the vectors as they are.
     """
 
+    fewest: ClassVar[int] = 0
     file: str = ""
     dims: int = 0
-
-    @property
-    def fewest(self) -> int:
-        """0, for as long as they are."""
-        return 0
 
 
 class File(Prior):

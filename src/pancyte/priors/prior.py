@@ -29,6 +29,9 @@ class PriorConfig:
         what a prior says of genes matters, or only that there is one.
     """
 
+    fewest: ClassVar[int] = 1
+    """Least length of the vectors that may be asked for."""
+
     dims: int = 64
     shuffled: int | None = None
 
@@ -39,11 +42,6 @@ class PriorConfig:
                 fix=f"Set dims to {self.fewest} or more.",
             )
 
-    @property
-    def fewest(self) -> int:
-        """Least length of the vectors that may be asked for."""
-        return 1
-
 
 class Prior(ABC):
     """Something that knows genes: subclasses set `name`, take their `Config`, define `table`."""
@@ -53,6 +51,11 @@ class Prior(ABC):
 
     def __init__(self, config: Any = None) -> None:
         self.config: Any = config or self.Config()
+
+    @property
+    def unit(self) -> bool:
+        """Whether each vector has length 1; otherwise they have it on average."""
+        return True
 
     @abstractmethod
     def table(self, corpus: Corpus, rows: Sequence[np.ndarray | None] | None = None) -> PriorTable:

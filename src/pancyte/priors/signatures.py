@@ -68,6 +68,11 @@ class Signatures(Prior):
     name = "signatures"
     Config = SignaturesConfig
 
+    @property
+    def unit(self) -> bool:
+        """False: a gene that says more is longer."""
+        return False
+
     def table(self, corpus: Corpus, rows: Sequence[np.ndarray | None] | None = None) -> PriorTable:
         """Return vectors of the genes that are in a signature and in enough of the cells."""
         config = self.config

@@ -120,8 +120,10 @@ def check_prior(name: str, **settings: Any) -> None:
     assert prior.name == name, f"it is registered as {name!r} but named {prior.name!r}"
     table, again = prior.table(corpus), prior.table(corpus)
     assert table.genes.index.is_unique, "a gene has two vectors"
-    length = np.sqrt((table.vectors**2).sum(axis=1).mean())
-    assert np.isclose(length, 1, atol=0.01), f"vectors have a length of {length:.3g} on average"
+    length = np.linalg.norm(table.vectors, axis=1)
+    if not prior.unit:
+        length = np.sqrt(np.mean(length**2, keepdims=True))
+    assert np.allclose(length, 1, atol=0.01), f"a vector has length {length.min()}"
     assert (table.vectors == again.vectors).all(), "it is not the same each time"
     covered = table.coverage(corpus.features)
     assert covered > 0, "it knows none of the genes"
