@@ -72,7 +72,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "prior, 3,000 genes": {**UNTRAINED, "tokenizer": {"features": 3000}},
     "prior, 12,000 genes": {**UNTRAINED, "tokenizer": {"features": 12000}},
     "prior + contrastive effects": {"objective": EFFECTS},
-    "prior + contrastive effects, slow": TRAINED,
+    "prior + contrastive effects, depth 2": TRAINED,
     "prior, 10,000 counts + contrastive effects": {
         **TRAINED,
         "priors": [{**NOISE, **COUNTS}],
