@@ -37,7 +37,7 @@ class Trial:
     macro_f1, accuracy, ece
         On these cells, each fold weighing alike; the last as fitted on them, so a little low.
     behind
-        By how much its macro-F1 is below the best baseline's; negative if it is above.
+        By how much its macro-F1 is below that of the baselines' choice; negative if it is above.
     noise
         Standard error of that difference, by drawing donors and by drawing cells anew, the
         larger of the two.
@@ -92,9 +92,11 @@ def choose(
 ) -> Choice:
     """Choose among routes by their answers on held-out donors: no regret over the baselines.
 
-    The best baseline, or average of baselines, by macro-F1 stands unless something with a model
-    in it is better by more than one standard error of the difference (the rule of Breiman et
-    al. 1984, *Classification and regression trees*, ch. 3).
+    Of the baselines the best average of two or more is taken, by macro-F1, as what is ahead by
+    chance on held-out cells is not on others; a single one only if it is better than that by more
+    than one standard error of the difference (the rule of Breiman et al. 1984, *Classification
+    and regression trees*, ch. 3). So must be what has a model in it to replace the best of the
+    baselines.
 
     Parameters
     ----------
@@ -126,16 +128,26 @@ def choose(
     singles = [judge.trial((name,), answers, name in baselines) for name in answers]
     simple = _ranked(trial for trial in singles if trial.baseline)
     simple += [judge.trial(group, answers, True) for group in _averages(simple)]
-    best = max(simple, key=lambda trial: trial.macro_f1)
+    standing = _hedged(simple, judge)
     models = _ranked(trial for trial in singles if not trial.baseline)
     if models:
-        together = tuple(dict.fromkeys((*best.members, *models[0].members)))
+        together = tuple(dict.fromkeys((*standing.members, *models[0].members)))
         models.append(judge.trial(together, answers, False))
-    trials = tuple(judge.against(best, trial) for trial in (*simple, *models))
-    best = next(trial for trial in trials if trial.name == best.name)
-    winners = _ranked(t for t in trials if not t.baseline and -t.behind > t.noise)
-    chosen = winners[0] if winners else best
-    return Choice(trials, chosen, _why(chosen, best, trials))
+    trials = tuple(judge.against(standing, trial) for trial in (*simple, *models))
+    standing = next(trial for trial in trials if trial.name == standing.name)
+    winners = [trial for trial in trials if not trial.baseline and -trial.behind > trial.noise]
+    chosen = _hedged(winners, judge) if winners else standing
+    return Choice(trials, chosen, _why(chosen, standing, trials))
+
+
+def _hedged(trials: Sequence[Trial], judge: _Judge) -> Trial:
+    """Take the best average, unless one way alone is better by more than noise."""
+    ranked = _ranked(trials)
+    for average in ranked:
+        if len(average.members) > 1:
+            beside = judge.against(ranked[0], average)
+            return average if beside.behind <= beside.noise else ranked[0]
+    return ranked[0]
 
 
 def _ranked(trials: Iterable[Trial]) -> list[Trial]:
@@ -147,20 +159,29 @@ def _averages(ranked: Sequence[Trial]) -> Iterator[tuple[str, ...]]:
         yield tuple(trial.name for trial in ranked[:size])
 
 
-def _why(chosen: Trial, best: Trial, trials: Sequence[Trial]) -> str:
+def _why(chosen: Trial, standing: Trial, trials: Sequence[Trial]) -> str:
     models = _ranked(trial for trial in trials if not trial.baseline)
+    simple = [trial for trial in trials if trial.baseline]
     said = f"{chosen.name}: macro-F1 {chosen.macro_f1:.3f} on held-out cells"
-    if chosen is not best:
+    if chosen is not standing:
         return (
-            f"{said}, {-chosen.behind:.3f} above the best baseline, {best.name}, which is more "
-            f"than one standard error ({chosen.noise:.3f})"
+            f"{said}, {-chosen.behind:.3f} above the best of the baselines, {standing.name}, which "
+            f"is more than one standard error ({chosen.noise:.3f})"
         )
     if models:
         return (
             f"{said}; {models[0].name} has {models[0].macro_f1:.3f}, not more than one standard "
             f"error ({models[0].noise:.3f}) above it, so the baseline stands"
         )
-    return f"{said}, the best of {len(trials)} baselines and averages of them"
+    if len(chosen.members) > 1:
+        alone = _ranked(trial for trial in simple if len(trial.members) == 1)[0]
+        return (
+            f"{said}, the best average of baselines; the best one alone, {alone.name}, has "
+            f"{alone.macro_f1:.3f}, not more than one standard error ({alone.noise:.3f}) above it"
+        )
+    if len(simple) > 1:
+        return f"{said}, clearly better than any average of baselines"
+    return f"{said}, the only baseline"
 
 
 class _Judge:

@@ -22,6 +22,13 @@ from pancyte.deciding.conformal import (
 from pancyte.deciding.folds import Folds, make_folds
 from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
+from pancyte.deciding.rehearsal import (
+    Laboratory,
+    compare,
+    rehearsed,
+    share_to_rehearse,
+    told,
+)
 from pancyte.deciding.routes import Route, in_columns
 from pancyte.errors import UsageError
 from pancyte.tasks.expression import shared_counts
@@ -131,6 +138,9 @@ class Decider:
     def fit(self, reference: Cells, label_key: str, *, query: Cells) -> Decider:
         """Try every route on held-out donors of the reference, over the genes of the query.
 
+        Where the query was measured more otherwise than they are, they are made like it first;
+        see `pancyte.deciding.rehearsal`.
+
         Parameters
         ----------
         reference
@@ -138,7 +148,8 @@ class Decider:
         label_key
             Column of their labels.
         query
-            Only its genes and, to find out what is new about it, its groups are looked at.
+            What is looked at are its genes, how otherwise than the reference it was measured, and,
+            to find out what is new about it, its groups.
 
         Raises
         ------
@@ -157,15 +168,18 @@ class Decider:
         folds = make_folds(tried, labels, donor_key=self.donor_key, query=query, seed=self.seed)
         answers = {r.name: np.zeros((len(tried), len(self.classes))) for r in self.routes}
         strange, scored = np.zeros((len(tried), len(VIEWS))), np.zeros(len(tried), dtype=bool)
-        self.tried, self.without = tried, {}
-        for fold in np.unique(folds.codes).tolist():
-            learned, held = np.flatnonzero(folds.codes != fold), np.flatnonzero(folds.codes == fold)
+        self.tried = tried
+        self.without = {
+            fold: learned
+            for fold in np.unique(folds.codes).tolist()
+            if len(np.unique(labels[learned := np.flatnonzero(folds.codes != fold)])) > 1
+        }
+        self.share = self._rehearse(folds, query)
+        for fold, learned in self.without.items():
+            held = np.flatnonzero(folds.codes == fold)
             scored[held] = np.isin(labels[held], labels[learned])
-            if len(np.unique(labels[learned])) < 2:
-                scored[held] = False
-                continue
-            self.without[fold] = learned
-            parts = tried.select(learned), tried.select(held)
+            asked = rehearsed(tried.select(held), self.laboratory, self.share, seed=self.seed)
+            parts = tried.select(learned), asked
             strange[held], _ = self._strangeness(*parts)
             for route in self.routes:
                 answers[route.name][held] = self._ask(route, *parts)
@@ -241,8 +255,22 @@ class Decider:
             "held_out_key": self.folds.key,
             "held_out_cells": len(self.labels),
             "not_scored": self.left_out,
+            "laboratory": told(self.laboratory, self.apart, self.share),
             "cross_validation": self.choice.table(),
         }
+
+    def _rehearse(self, folds: Folds, query: Cells) -> float:
+        """Compare the query, and each held-out part, with what is learned from."""
+
+        def far(known: Cells, asked: Cells) -> Laboratory:
+            return compare(known, asked, label_key=self.label_key, seed=self.seed)
+
+        self.laboratory = far(self.tried, query)
+        self.apart = [
+            far(self.tried.select(learned), self.tried.select(np.flatnonzero(folds.codes == fold)))
+            for fold, learned in self.without.items()
+        ]
+        return share_to_rehearse(self.laboratory, self.apart)
 
     def _ask(self, route: Route, reference: Cells, query: Cells) -> np.ndarray:
         answer = route.label(reference, query, label_key=self.label_key, seed=self.seed)
