@@ -108,10 +108,14 @@ def test_routes_are_tried_on_held_out_donors_and_the_choice_is_told(labelled):
     (how,) = pan.tl.history(query)
     assert how["held_out_key"] == "donor"
     tried = {row["route"] for row in how["cross_validation"]}
-    assert {"l1-logistic", "l2-logistic", "pca (knn)", "pca (logistic)"} < tried
+    singles = {"l1-logistic", "l2-logistic", "pca (knn)", "pca (logistic)", "shifted-centroid"}
+    assert singles < tried
+    assert "the query was measured" in how["laboratory"]
     scores = [row["macro_f1"] for row in how["cross_validation"]]
     assert scores == sorted(scores, reverse=True)
-    assert how["cross_validation"][0]["chosen"]
+    (taken,) = (row for row in how["cross_validation"] if row["chosen"])
+    best = how["cross_validation"][0]
+    assert taken["macro_f1"] >= best["macro_f1"] - best["noise"]
     assert how["chosen"] in how["why"]
     assert how["classes"] == sorted(reference.obs["cell_type"].unique())
 

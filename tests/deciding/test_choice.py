@@ -34,7 +34,7 @@ def test_a_clearly_better_model_is_chosen_and_told_why():
     choice = chosen(pca=route(0.7, 1), model=route(0.95, 2))
     assert "model" in choice.chosen.members
     assert not choice.chosen.baseline
-    assert "above the best baseline, pca" in choice.why
+    assert "above the best of the baselines, pca" in choice.why
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -59,6 +59,38 @@ def test_an_average_of_baselines_can_win():
     assert choice.chosen.name.startswith("average of")
     assert choice.chosen.macro_f1 > max(t.macro_f1 for t in choice.trials if len(t.members) == 1)
     assert choice.table()[0]["chosen"]
+
+
+def test_an_average_stands_beside_a_way_that_is_better_by_chance():
+    """In company it is right in four cells less and in three more than alone."""
+    codes, strong = np.searchsorted(CLASSES, LABELS), route(0.8, 1)
+    right = CLASSES[strong.argmax(axis=1)] == LABELS
+    rng, like = np.random.default_rng(1), strong.copy()
+    lost = rng.choice(np.flatnonzero(right), 4, replace=False)
+    gained = rng.choice(np.flatnonzero(~right), 3, replace=False)
+    like[lost] = softmax(9 * np.eye(3)[(codes[lost] + 1) % 3], axis=1)
+    like[gained] = softmax(9 * np.eye(3)[codes[gained]], axis=1)
+    choice = chosen(strong=strong, like=like)
+    alone = next(trial for trial in choice.trials if trial.name == "strong")
+    assert alone.macro_f1 > choice.chosen.macro_f1
+    assert choice.chosen.members == ("strong", "like")
+    assert "the best one alone, strong" in choice.why
+
+
+def test_one_way_is_taken_alone_where_company_spoils_it():
+    """The other is sure of itself, and never finds the rare type."""
+    rare = np.arange(600) % 10 == 0
+    labels = np.where(rare, "delta", np.where(np.arange(600) % 2, "alpha", "beta"))
+    codes, rng = np.searchsorted(CLASSES, labels), np.random.default_rng(0)
+    steady = np.where(rng.random(600) < 0.8, codes, (codes + 1) % 3)
+    blind = np.where(rare, 0, codes)
+    answers = {
+        name: softmax(4 * np.eye(3)[given], axis=1)
+        for name, given in (("steady", steady), ("blind", blind))
+    }
+    choice = choose(answers, list(answers), CLASSES, labels, FOLDS)
+    assert choice.chosen.members == ("steady",)
+    assert "clearly better than any average" in choice.why
 
 
 def test_scores_and_noise_are_those_of_an_independent_count():

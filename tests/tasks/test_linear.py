@@ -1,0 +1,57 @@
+"""The nearest profile, and how it sees through a laboratory that reads genes more or less often."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pancyte.metrics.classification import macro_f1
+from pancyte.tasks.annotation import Annotation
+from pancyte.tasks.expression import expression
+from pancyte.tasks.linear import SHARPNESS, Centroid, ShiftedCentroid
+from pancyte.tasks.stresses import Batch
+
+
+@pytest.fixture(scope="module")
+def split(dataset):
+    return next(Annotation().splits(replace(dataset, held_out=("Tritschler 2022",)), [0]))
+
+
+def labelled(method, split, query):
+    return method.label(split.reference, query, label_key="cell_type", batch_key=None, seed=0)
+
+
+def test_likeness_is_the_correlation_with_each_profile(split):
+    known, asked = (
+        part.toarray().astype(float) for part in expression(split.reference, split.query)
+    )
+    classes = np.unique(split.reference_labels)
+    profiles = np.vstack([known[split.reference_labels == name].mean(axis=0) for name in classes])
+    profiles, centred = profiles - profiles.mean(axis=0), asked - profiles.mean(axis=0)
+    likeness = (centred @ profiles.T) / np.linalg.norm(centred, axis=1)[:, None]
+    likeness /= np.linalg.norm(profiles, axis=1)
+    expected = np.exp(SHARPNESS * likeness)
+    found = labelled(Centroid(), split, split.query)
+    np.testing.assert_array_equal(found.classes, classes)
+    np.testing.assert_allclose(
+        found.probabilities, expected / expected.sum(axis=1, keepdims=True), atol=2e-3
+    )
+
+
+def test_a_shift_of_genes_is_seen_through(split):
+    _, strange = Batch().strained(split.reference, split.query, 1.5, label_key="cell_type", seed=0)
+    scores = {}
+    for method in (Centroid(), ShiftedCentroid()):
+        answer = labelled(method, split, strange)
+        np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1, atol=1e-5)
+        scores[method.name] = macro_f1(split.query_labels, answer.labels)
+    assert scores["shifted-centroid"] > scores["centroid"] + 0.05
+
+
+def test_one_cell_and_an_empty_one_get_an_answer(split):
+    empty = split.query.select(np.arange(3))
+    counts = empty.counts.copy()
+    counts.data[: counts.indptr[1]] = 0
+    counts.eliminate_zeros()
+    for query in (split.query.select(np.arange(1)), replace(empty, counts=counts)):
+        assert np.isfinite(labelled(ShiftedCentroid(), split, query).probabilities).all()
