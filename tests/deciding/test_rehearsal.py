@@ -82,7 +82,7 @@ def test_only_what_held_out_cells_lack_is_rehearsed():
     assert share_to_rehearse(apart(0.6), held_out) == 0
     assert share_to_rehearse(apart(1.0), held_out) == pytest.approx(0.8)
     assert share_to_rehearse(apart(0.0), []) == 0
-    assert "as the reference was" in told(apart(0.5), held_out, 0.0)
+    assert "as far from the others" in told(apart(0.5), held_out, 0.0)
     assert "another laboratory" in told(apart(1.0), held_out, 0.8)
 
 

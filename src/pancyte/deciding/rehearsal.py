@@ -116,16 +116,18 @@ def rehearsed(cells: Cells, query: Laboratory, share: float, *, seed: int = 0) -
 def told(query: Laboratory, held_out: Sequence[Laboratory], share: float) -> str:
     """Say for the user whether the query was measured otherwise, and what was done about it."""
     most = max((part.spread for part in held_out), default=0.0)
-    found = (
-        f"beyond its cell types, how often a gene is read differs from the reference by a factor "
-        f"of {np.exp(query.spread):.2f} (one standard deviation), between held-out cells and the "
-        f"others by at most {np.exp(most):.2f}"
-    )
+    far, near = np.exp(query.spread), np.exp(most)
     if share == 0:
-        return f"the query was measured as the reference was: {found}"
+        return (
+            "held-out cells are as far from the others as the query is from the reference: beyond "
+            f"cell types, genes are read more or less often by a factor of up to {near:.2f} there "
+            f"and of {far:.2f} here (one standard deviation)"
+        )
     return (
-        f"the query is from another laboratory than the reference: {found}; so held-out cells were "
-        "made like the query's before they were labelled"
+        "the query is from another laboratory than the reference: beyond cell types, its genes are "
+        f"read more or less often by a factor of {far:.2f} (one standard deviation), those of "
+        f"held-out cells of at most {near:.2f}; so held-out cells were made like the query's "
+        "before they were labelled"
     )
 
 

@@ -56,10 +56,12 @@ def annotate(
 
     With a reference, several ways to label are tried on its own donors, each held out in turn:
     L1 and L2 logistic regression on genes, nearest neighbours and logistic regression on
-    principal components, averages of these, and the same two on the frozen embedding of each
-    model given. A model is used only if it beats the best of the simple ways by more than one
-    standard error. The held-out answers also calibrate the probabilities, the label sets and
-    the novelty p-values. With markers there is nothing to calibrate on, and only a score.
+    principal components, nearest profiles once the laboratory's share in each gene is undone,
+    averages of these, and the same two on the frozen embedding of each model given. A model is
+    used only if it beats the best of the simple ways by more than one standard error. The
+    held-out answers also calibrate the probabilities, the label sets and the novelty p-values. If
+    the query was measured more otherwise than the held-out cells are, these are first made like
+    it. With markers there is nothing to calibrate on, and only a score.
 
     Parameters
     ----------
@@ -217,7 +219,8 @@ def _by_trial(
     decider = Decider(
         routes(models), donor_key=options.get("donor_key"), seed=options.get("seed", 0)
     ).fit(known, label_key, query=query)
-    tell(decider.choice.why, "chosen " + decider.folds.why)
+    how = decider.record()
+    tell(how["why"], f"chosen {how['held_out']}", how["laboratory"])
     decision = decider.decide(query, limits)
     add_decision(adata, decision, key)
     terms = add_ontology(
@@ -237,7 +240,7 @@ def _by_trial(
         ontology=terms,
         limits={item.name: getattr(limits, item.name) for item in fields(limits)},
         seed=decider.seed,
-        **decider.record(),
+        **how,
     )
 
 
