@@ -173,8 +173,8 @@ def page(table: pd.DataFrame) -> str:
         "## Means\n",
         *_lines(_means(table)),
         "",
-        ".90 of the sets should hold the label; of cells of known types .01 and .1 should have such "
-        "p-values.\n",
+        ".90 of the sets should hold the label; .01 and .1 of the cells of known types should have "
+        "such p-values.\n",
         "## By pair\n",
         "*Apart*: standard deviation, between genes, of the logarithm of how many times as often a "
         "gene is read as its cell types explain.\n",
@@ -211,7 +211,7 @@ def _pairs(table: pd.DataFrame) -> pd.DataFrame:
         "without either": scores["without either"],
         "best baseline alone, with hindsight": alone.max(axis=1),
         "coverage of .90": covered["annotate"],
-        "without either ": covered["without either"],
+        "without either: coverage": covered["without either"],
     })  # fmt: skip
     text = made.map("{:.2f}".format)
     text.insert(4, "which", alone.idxmax(axis=1).str.removesuffix(" alone"))
