@@ -40,7 +40,7 @@ class Laboratory:
     depth
         Median reads of a query cell over those of a reference cell.
     spread
-        Standard deviation of these effects between genes, robust, without the noise of counting.
+        Standard deviation of these effects between genes, robust, beyond what chance gives.
     """
 
     effects: np.ndarray
@@ -61,16 +61,17 @@ def compare(reference: Cells, query: Cells, *, label_key: str, seed: int = 0) ->
         reference.select(some), query, label_key=label_key, batch_key=None, seed=seed
     )
     (known, asked), _ = shared_counts(reference, query)
-    rates = _rates(known)
-    mixture = sum(
-        share * _mean(rates[labels == label])
-        for label, share in zip(rough.classes, rough.probabilities.mean(axis=0), strict=True)
-    )
-    found = _mean(_rates(asked))
+    shares, rates = rough.probabilities.mean(axis=0), _rates(known)
+    types = [rates[labels == label] for label in rough.classes]
+    means = np.vstack([_mean(cells) for cells in types])
+    squares = np.vstack([_mean(cells.multiply(cells)) for cells in types])
+    mixture, found = shares @ means, _mean(_rates(asked))
+    within = shares @ (squares - means**2)
     reads = np.vstack([_sums(known), _sums(asked)])
     on_both = (reads > 0).all(axis=0) & (mixture > 0) & (found > 0)
     logs = np.log(np.divide(found, mixture, out=np.ones_like(found), where=on_both))
-    noise = (1 / np.maximum(reads, 1)).sum(axis=0)
+    relative = np.divide(within, mixture**2, out=np.zeros_like(within), where=on_both)
+    noise = _noise(relative, np.maximum(reads, 1), len(reference), len(query))
     clear = on_both & (reads >= READS).all(axis=0)
     spread = _spread(logs[clear], noise[clear]) if clear.sum() >= GENES else 0.0
     kept = on_both * spread**2 / (spread**2 + noise)
@@ -129,6 +130,16 @@ def told(query: Laboratory, held_out: Sequence[Laboratory], share: float) -> str
         f"held-out cells of at most {near:.2f}; so held-out cells were made like the query's "
         "before they were labelled"
     )
+
+
+def _noise(relative: np.ndarray, reads: np.ndarray, known: int, asked: int) -> np.ndarray:
+    """Variance of the log ratio of two means, by counting and by how cells of a type differ.
+
+    Reference cells tell the latter for both sides: `relative`, their variance within types over the
+    square of the mean, is what counting gives at their depth, and how they differ.
+    """
+    biology = np.maximum(relative - known / reads[0], 0)
+    return np.asarray((1 / reads).sum(axis=0) + biology * (1 / known + 1 / asked))
 
 
 def _spread(logs: np.ndarray, noise: np.ndarray) -> float:

@@ -132,7 +132,8 @@ def _after_reference(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _way(annotation: dict[str, Any]) -> dict[str, str]:
     if "chosen" in annotation:
-        return {"labelled by": annotation["chosen"], "because": annotation["why"]}
+        names = {"chosen": "labelled by", "why": "because", "laboratory": "laboratory"}
+        return {said: annotation[name] for name, said in names.items() if name in annotation}
     return {"model": annotation["model"]["name"], "method": annotation["method"]}
 
 
