@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import vstack
 
 from pancyte.metrics.classification import macro_f1
 from pancyte.tasks.annotation import Annotation
 from pancyte.tasks.expression import expression
-from pancyte.tasks.linear import SHARPNESS, Centroid, ShiftedCentroid
+from pancyte.tasks.linear import SHARPNESS, Centroid, L2Logistic, SelfTrained, ShiftedCentroid
 from pancyte.tasks.stresses import Batch
 
 
@@ -48,10 +49,28 @@ def test_a_shift_of_genes_is_seen_through(split):
     assert scores["shifted-centroid"] > scores["centroid"] + 0.05
 
 
-def test_one_cell_and_an_empty_one_get_an_answer(split):
+def test_what_a_laboratory_does_to_single_types_is_learned_from_the_query(split):
+    each = [np.flatnonzero(split.query_labels == name) for name in np.unique(split.query_labels)]
+    strained = [
+        Batch().strained(
+            split.reference, split.query.select(rows), 1.0, label_key="cell_type", seed=i
+        )
+        for i, rows in enumerate(each)
+    ]
+    counts = vstack([query.counts for _, query in strained], format="csr")
+    strange = replace(split.query, counts=counts[np.argsort(np.concatenate(each))])
+    scores = [
+        macro_f1(split.query_labels, labelled(method, split, strange).labels)
+        for method in (ShiftedCentroid(), L2Logistic(), SelfTrained())
+    ]
+    assert scores[2] > max(scores[:2]) + 0.02
+
+
+@pytest.mark.parametrize("method", [ShiftedCentroid(), SelfTrained()], ids=lambda m: m.name)
+def test_one_cell_and_an_empty_one_get_an_answer(method, split):
     empty = split.query.select(np.arange(3))
     counts = empty.counts.copy()
     counts.data[: counts.indptr[1]] = 0
     counts.eliminate_zeros()
     for query in (split.query.select(np.arange(1)), replace(empty, counts=counts)):
-        assert np.isfinite(labelled(ShiftedCentroid(), split, query).probabilities).all()
+        assert np.isfinite(labelled(method, split, query).probabilities).all()

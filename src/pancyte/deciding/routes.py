@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pancyte.models.model import Model
     from pancyte.shapes import Cells
 
-BASELINES = ("l1-logistic", "l2-logistic", "pca", "shifted-centroid")
+BASELINES = ("l1-logistic", "l2-logistic", "pca", "self-trained", "shifted-centroid")
 Adaptation = Literal["direct", "knn", "logistic"]
 
 

@@ -39,8 +39,8 @@ class Annotation:
         return ("accuracy", "macro_f1", "ece")
 
     def baselines(self, dataset: Dataset) -> tuple[str, ...]:
-        """Majority, PCA and Harmony with both probes, L1 logistic regression, random weights."""
-        return ("majority", "pca", "l1-logistic", "harmony", "random-weights")
+        """Majority, PCA, Harmony, L1 logistic regression, self-training, random weights."""
+        return ("majority", "pca", "l1-logistic", "self-trained", "harmony", "random-weights")
 
     def splits(self, dataset: Dataset, seeds: Sequence[int]) -> Iterator[Split]:
         """Yield each fold once per seed."""

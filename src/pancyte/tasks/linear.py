@@ -1,21 +1,28 @@
-"""Further simple labellers: a ridge that weighs rare types up, and the nearest profile."""
+"""Further simple labellers: a ridge that weighs rare types up, and nearest profiles."""
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import vstack
 
 from pancyte.tasks.dataset import column
-from pancyte.tasks.expression import expression
+from pancyte.tasks.expression import expression, while_same_cells
 from pancyte.tasks.task import LabelProbabilities
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
 
     from pancyte.shapes import Cells
 
 SHARPNESS = 20.0
+SUREST = 0.5
+"""Part of the cells given each label that are learned from as if they had it."""
+FEWEST = 3
+"""So many of them at least, where a label was given to as many."""
 
 
 class L2Logistic:
@@ -31,12 +38,9 @@ class L2Logistic:
         self, reference: Cells, query: Cells, *, label_key: str, batch_key: str | None, seed: int
     ) -> LabelProbabilities:
         """Return the probability of each reference label for each query cell."""
-        from sklearn.linear_model import LogisticRegression
-
-        known, asked = expression(reference, query)
-        regression = LogisticRegression(C=0.01, class_weight="balanced", max_iter=300, tol=1e-3)
-        fitted = regression.fit(known, column(reference, label_key))
-        return LabelProbabilities(fitted.classes_, fitted.predict_proba(asked))
+        ridge = _ridge_of(reference, query, label_key=label_key)
+        _, asked = expression(reference, query)
+        return LabelProbabilities(ridge.classes_, ridge.predict_proba(asked))
 
 
 class Centroid:
@@ -74,14 +78,74 @@ class ShiftedCentroid:
         self, reference: Cells, query: Cells, *, label_key: str, batch_key: str | None, seed: int
     ) -> LabelProbabilities:
         """Return the probability of each reference label for each query cell."""
-        rough = L2Logistic().label(
-            reference, query, label_key=label_key, batch_key=batch_key, seed=seed
-        )
-        known, asked = expression(reference, query)
-        classes, profiles = _profiles(known, column(reference, label_key))
-        mixture = rough.probabilities.mean(axis=0) @ profiles
-        shift = np.asarray(asked.mean(axis=0)).ravel() - mixture
+        _, asked = expression(reference, query)
+        classes, profiles, shift = _shifted(reference, query, label_key)
         return LabelProbabilities(classes, _resembling(asked, profiles, shift))
+
+
+class SelfTrained:
+    """Learn from the reference and from those query cells whose type is surest.
+
+    The nearest profile (`ShiftedCentroid`) and ridge regression (`L2Logistic`) label the query,
+    both after its shift is undone; their probabilities are averaged. The surer half of the cells
+    given each label are put beside the reference, and ridge regression learns from both. So it sees
+    what the query's laboratory does to each cell type, not only to all of them (self-training;
+    Scudder 1965, IEEE Trans. Inf. Theory 11:363). Transductive, without labels of the query.
+    """
+
+    name = "self-trained"
+
+    def label(
+        self, reference: Cells, query: Cells, *, label_key: str, batch_key: str | None, seed: int
+    ) -> LabelProbabilities:
+        """Return the probability of each reference label for each query cell."""
+        known, asked = expression(reference, query)
+        classes, profiles, shift = _shifted(reference, query, label_key)
+        ridge = copy(_ridge_of(reference, query, label_key=label_key))
+        ridge.intercept_ = ridge.intercept_ - ridge.coef_ @ shift
+        first = (_resembling(asked, profiles, shift) + ridge.predict_proba(asked)) / 2
+        best = first.argmax(axis=1)
+        sure = _surest(first.max(axis=1), best)
+        labels = np.concatenate([column(reference, label_key), classes[best[sure]]])
+        fitted = _ridge(vstack([known, asked[sure]], format="csr"), labels)
+        return LabelProbabilities(classes, fitted.predict_proba(asked))
+
+
+@while_same_cells
+def _ridge_of(reference: Cells, query: Cells, *, label_key: str) -> LogisticRegression:
+    known, _ = expression(reference, query)
+    return _ridge(known, column(reference, label_key))
+
+
+def _ridge(known: csr_matrix, labels: np.ndarray) -> LogisticRegression:
+    from sklearn.linear_model import LogisticRegression
+
+    regression = LogisticRegression(C=0.01, class_weight="balanced", max_iter=300, tol=1e-3)
+    return regression.fit(known, labels)
+
+
+def _surest(confidence: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Rows of the cells surest of the label they were given, of each label."""
+    rows = []
+    for label in np.unique(given):
+        those = np.flatnonzero(given == label)
+        order = np.argsort(-confidence[those], kind="stable")
+        rows.append(those[order[: max(FEWEST, round(SUREST * len(those)))]])
+    return np.sort(np.concatenate(rows))
+
+
+def _shifted(
+    reference: Cells, query: Cells, label_key: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """List the labels, their profiles, (labels, genes), and by how much the query is off, (genes,).
+
+    That is, by how much its mean differs from the mixture of profiles that ridge says it is.
+    """
+    known, asked = expression(reference, query)
+    ridge = _ridge_of(reference, query, label_key=label_key)
+    classes, profiles = _profiles(known, column(reference, label_key))
+    mixture = ridge.predict_proba(asked).mean(axis=0) @ profiles
+    return classes, profiles, np.asarray(asked.mean(axis=0)).ravel() - mixture
 
 
 def _profiles(known: csr_matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
