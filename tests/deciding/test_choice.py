@@ -54,11 +54,18 @@ def test_a_model_that_is_no_better_than_noise_is_not(seed):
     assert "the baseline stands" in choice.why
 
 
-def test_an_average_of_baselines_can_win():
-    choice = chosen(a=route(0.75, 1), b=route(0.75, 2), c=route(0.75, 3))
-    assert choice.chosen.name.startswith("average of")
-    assert choice.chosen.macro_f1 > max(t.macro_f1 for t in choice.trials if len(t.members) == 1)
+def test_two_that_know_different_cells_are_averaged():
+    """Each is sure and right on its half of the cells and guesses on the other, knowing so."""
+    sure, unsure = route(0.95, 1), softmax(0.1 * np.log(route(0.4, 2)), axis=1)
+    known = (np.arange(600) % 2 == 0)[:, None]
+    choice = chosen(
+        a=np.where(known, sure, unsure), b=np.where(known, unsure, sure), c=route(0.4, 3)
+    )
+    assert choice.chosen.members == ("a", "b")
+    assert choice.chosen.macro_f1 > 0.9 > max(t.macro_f1 for t in choice.trials if t.name in "abc")
     assert choice.table()[0]["chosen"]
+    averages = [trial.members for trial in choice.trials if len(trial.members) > 1]
+    assert averages == [("a", "b"), ("a", "c")]
 
 
 def test_an_average_stands_beside_a_way_that_is_better_by_chance():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -92,18 +92,19 @@ def choose(
 ) -> Choice:
     """Choose among routes by their answers on held-out donors: no regret over the baselines.
 
-    Of the baselines the best average of two or more is taken, by macro-F1, as what is ahead by
-    chance on held-out cells is not on others; a single one only if it is better than that by more
-    than one standard error of the difference (the rule of Breiman et al. 1984, *Classification
-    and regression trees*, ch. 3). So must be what has a model in it to replace the best of the
-    baselines.
+    What is ahead by chance on held-out cells is not on others. So of the baselines an average of
+    the first with one other is taken, the best of these by macro-F1; a single one only if it is
+    better than that by more than one standard error of the difference (the rule of Breiman et al.
+    1984, *Classification and regression trees*, ch. 3). So must be what has a model in it to
+    replace the best of the baselines.
 
     Parameters
     ----------
     answers
         Held-out probabilities by route, (cells, classes) each; all of the same cells.
     baselines
-        Names of those routes that are simple methods.
+        Names of those routes that are simple methods; the first is the one that averages have in
+        common.
     classes
         The labels, sorted.
     labels
@@ -126,8 +127,9 @@ def choose(
         )
     judge = _Judge(classes, labels, folds, seed)
     singles = [judge.trial((name,), answers, name in baselines) for name in answers]
-    simple = _ranked(trial for trial in singles if trial.baseline)
-    simple += [judge.trial(group, answers, True) for group in _averages(simple)]
+    simple = [trial for trial in singles if trial.baseline]
+    first, *others = baselines
+    simple += [judge.trial((first, other), answers, True) for other in others]
     standing = _hedged(simple, judge)
     models = _ranked(trial for trial in singles if not trial.baseline)
     if models:
@@ -152,11 +154,6 @@ def _hedged(trials: Sequence[Trial], judge: _Judge) -> Trial:
 
 def _ranked(trials: Iterable[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda trial: -trial.macro_f1)
-
-
-def _averages(ranked: Sequence[Trial]) -> Iterator[tuple[str, ...]]:
-    for size in range(2, len(ranked) + 1):
-        yield tuple(trial.name for trial in ranked[:size])
 
 
 def _why(chosen: Trial, standing: Trial, trials: Sequence[Trial]) -> str:

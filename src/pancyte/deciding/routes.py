@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pancyte.models.model import Model
     from pancyte.shapes import Cells
 
-BASELINES = ("l1-logistic", "l2-logistic", "pca", "self-trained", "shifted-centroid")
+BASELINES = ("self-trained", "l2-logistic", "l1-logistic", "pca", "shifted-centroid")
+"""The first is averaged with each other one."""
 Adaptation = Literal["direct", "knn", "logistic"]
 
 
