@@ -96,22 +96,20 @@ def test_a_few_cells_of_the_same_experiment_are_not_another_laboratory(halves, c
         assert found.spread < 0.4
 
 
-def test_sets_hold_for_another_laboratory_only_if_it_was_rehearsed(halves, strained, monkeypatch):
-    """Asked of ways that do not look at the query: others undo some of the laboratory's effects."""
-    reference, _ = halves
+def test_sets_hold_for_another_laboratory_only_if_it_was_rehearsed(halves, monkeypatch):
+    reference, query = halves
     alone = replace(reference, obs=reference.obs[["cell_type"]])
-    other, _ = strained
-    plain = routes((), baselines=("l2-logistic", "pca"))
+    _, other = Batch().strained(reference, query, 1.6, label_key="cell_type", seed=5)
     covered, strange = {}, {}
     truth = column(other, "cell_type")
     for rehearse in (True, False):
         if not rehearse:
             monkeypatch.setattr("pancyte.deciding.decision.share_to_rehearse", lambda *_: 0.0)
-        decider = Decider(plain, seed=0).fit(alone, "cell_type", query=other)
-        decision = decider.decide(other, Limits(alpha=0.2))
+        decider = Decider(routes(()), seed=0).fit(alone, "cell_type", query=other)
+        decision = decider.decide(other, Limits(alpha=0.1))
         row = np.searchsorted(decision.classes, truth)
         covered[rehearse] = decision.sets[np.arange(len(truth)), row].mean()
         strange[rehearse] = (decision.novelty < 0.1).mean()
         assert ("another laboratory" in decider.record()["laboratory"]) == rehearse
-    assert covered[True] > covered[False]
+    assert covered[True] > covered[False] + 0.03
     assert abs(strange[True] - 0.1) < abs(strange[False] - 0.1)
