@@ -37,8 +37,8 @@ class FewShot(Annotation):
         return ("accuracy", "macro_f1")
 
     def baselines(self, dataset: Dataset) -> tuple[str, ...]:
-        """PCA of the labelled and of all cells, L1 logistic regression, random weights."""
-        return ("pca", "pca-all", "l1-logistic", "random-weights")
+        """PCA of the labelled and of all cells, L1 logistic, self-training, random weights."""
+        return ("pca", "pca-all", "l1-logistic", "self-trained", "random-weights")
 
     def splits(self, dataset: Dataset, seeds: Sequence[int]) -> Iterator[Split]:
         """Yield every fold and seed with each number of labelled cells."""

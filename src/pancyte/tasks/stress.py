@@ -47,8 +47,8 @@ class Stressed(Annotation):
         return ("accuracy", "macro_f1", "worst_f1", "ece", "answered", "accuracy_answered")
 
     def baselines(self, dataset: Dataset) -> tuple[str, ...]:
-        """PCA with both probes, L1 logistic regression, `annotate`, random weights."""
-        return ("pca", "l1-logistic", "annotate", "random-weights")
+        """PCA with both probes, L1 logistic, self-training, `annotate`, random weights."""
+        return ("pca", "l1-logistic", "self-trained", "annotate", "random-weights")
 
     def splits(self, dataset: Dataset, seeds: Sequence[int]) -> Iterator[Split]:
         """Yield every fold, seed, stress and severity."""
