@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pancyte.deciding.folds import Folds
 
 REPLICATES = 200
+CLEARLY = 2.0
+"""Standard errors by which one way alone has to be better than an average."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,9 @@ def choose(
 
     What is ahead by chance on held-out cells is not on others. So of the baselines an average of
     the first with one other is taken, the best of these by macro-F1; a single one only if it is
-    better than that by more than one standard error of the difference (the rule of Breiman et al.
-    1984, *Classification and regression trees*, ch. 3). So must be what has a model in it to
-    replace the best of the baselines.
+    better than that by more than two standard errors of the difference. What has a model in it
+    replaces the best of the baselines if it is better by more than one (the rule of Breiman et al.
+    1984, *Classification and regression trees*, ch. 3).
 
     Parameters
     ----------
@@ -143,12 +145,12 @@ def choose(
 
 
 def _hedged(trials: Sequence[Trial], judge: _Judge) -> Trial:
-    """Take the best average, unless one way alone is better by more than noise."""
+    """Take the best average, unless one way alone is clearly better."""
     ranked = _ranked(trials)
     for average in ranked:
         if len(average.members) > 1:
             beside = judge.against(ranked[0], average)
-            return average if beside.behind <= beside.noise else ranked[0]
+            return average if beside.behind <= CLEARLY * beside.noise else ranked[0]
     return ranked[0]
 
 
@@ -174,7 +176,7 @@ def _why(chosen: Trial, standing: Trial, trials: Sequence[Trial]) -> str:
         alone = _ranked(trial for trial in simple if len(trial.members) == 1)[0]
         return (
             f"{said}, the best average of baselines; the best one alone, {alone.name}, has "
-            f"{alone.macro_f1:.3f}, not more than one standard error ({alone.noise:.3f}) above it"
+            f"{alone.macro_f1:.3f}, not more than two standard errors ({alone.noise:.3f}) above it"
         )
     if len(simple) > 1:
         return f"{said}, clearly better than any average of baselines"
