@@ -9,6 +9,7 @@ from scipy.sparse import vstack
 from pancyte.metrics.classification import macro_f1
 from pancyte.tasks.annotation import Annotation
 from pancyte.tasks.expression import expression
+from pancyte.tasks import linear
 from pancyte.tasks.linear import SHARPNESS, Centroid, L2Logistic, SelfTrained, ShiftedCentroid
 from pancyte.tasks.stresses import Batch
 
@@ -74,3 +75,14 @@ def test_one_cell_and_an_empty_one_get_an_answer(method, split):
     counts.eliminate_zeros()
     for query in (split.query.select(np.arange(1)), replace(empty, counts=counts)):
         assert np.isfinite(labelled(method, split, query).probabilities).all()
+
+
+def test_of_each_label_the_surer_half_is_learned_from_and_never_too_many(monkeypatch):
+    monkeypatch.setattr(linear, "MOST", 10)
+    given = np.repeat([0, 1, 2], [100, 8, 2])
+    confidence = np.random.default_rng(0).random(110)
+    rows = linear._surest(confidence, given)
+    for label, taken in ((0, 10), (1, 4), (2, 2)):
+        assert (given[rows] == label).sum() == taken
+    spread = np.sort(confidence[given == 0])[::-1][:50:5]
+    np.testing.assert_allclose(np.sort(confidence[rows[given[rows] == 0]])[::-1], spread)

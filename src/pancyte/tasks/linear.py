@@ -23,6 +23,8 @@ SUREST = 0.5
 """Part of the cells given each label that are learned from as if they had it."""
 FEWEST = 3
 """So many of them at least, where a label was given to as many."""
+MOST = 5000
+"""So many of them at most, taken evenly from these."""
 
 
 class L2Logistic:
@@ -125,12 +127,13 @@ def _ridge(known: csr_matrix, labels: np.ndarray) -> LogisticRegression:
 
 
 def _surest(confidence: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Rows of the cells surest of the label they were given, of each label."""
+    """Rows of the cells that are surest of the label they were given, for each label."""
     rows = []
     for label in np.unique(given):
         those = np.flatnonzero(given == label)
         order = np.argsort(-confidence[those], kind="stable")
-        rows.append(those[order[: max(FEWEST, round(SUREST * len(those)))]])
+        surer = those[order[: max(FEWEST, round(SUREST * len(those)))]]
+        rows.append(surer[:: -(-len(surer) // MOST)])
     return np.sort(np.concatenate(rows))
 
 
