@@ -7,9 +7,9 @@ import pytest
 from scipy.sparse import vstack
 
 from pancyte.metrics.classification import macro_f1
+from pancyte.tasks import linear
 from pancyte.tasks.annotation import Annotation
 from pancyte.tasks.expression import expression
-from pancyte.tasks import linear
 from pancyte.tasks.linear import SHARPNESS, Centroid, L2Logistic, SelfTrained, ShiftedCentroid
 from pancyte.tasks.stresses import Batch
 
