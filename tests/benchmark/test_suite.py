@@ -49,7 +49,8 @@ def test_shipped_suites():
 def test_a_suite_of_ones_own_runs_with_all_baselines(tmp_path):
     results = run_suite(load_suite(written(tmp_path, GOOD)), [])
     assert not results.failed
-    assert set(results.table.method) == {"majority", "pca", "l1-logistic", "self-trained", "harmony"}
+    expected = {"majority", "pca", "l1-logistic", "self-trained", "harmony"}
+    assert set(results.table.method) == expected
     assert set(results.table.dataset) == {"own pancreas"}
     assert results.table.baseline.all()
     assert results.verdicts == []
