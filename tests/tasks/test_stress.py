@@ -100,7 +100,7 @@ def test_a_split_for_every_stress_and_severity(dataset):
 def test_cells_of_a_strange_laboratory_are_labelled_worse_and_less_often(dataset, monkeypatch):
     chosen = replace(dataset, held_out=("Muraro 2016",))
     monkeypatch.setattr(registry, "names", lambda kind: ["batch"])
-    monkeypatch.setattr(Batch, "severities", (3.0,))
+    monkeypatch.setattr(Batch, "severities", (2.0,))
     monkeypatch.setattr(Stressed, "baselines", lambda self, dataset: ("annotate",))
     results = benchmark([PCA()], tasks=[Stressed()], datasets=[chosen], seeds=[0])
     assert not results.failed, results.errors
@@ -113,4 +113,5 @@ def test_cells_of_a_strange_laboratory_are_labelled_worse_and_less_often(dataset
     assert pca["batch", "answered"] == 1
     own = {key[2:]: value for key, value in score.items() if key[0] == "annotate"}
     assert own["batch", "answered"] < own["none", "answered"] - 0.05
-    assert own["batch", "accuracy_answered"] > own["batch", "accuracy"]
+    assert own["batch", "accuracy_answered"] > 0.8
+    assert own["batch", "accuracy"] > pca["batch", "accuracy"] + 0.2
