@@ -57,11 +57,11 @@ def annotate(
     With a reference, several ways to label are tried on its own donors, each held out in turn:
     L1 and L2 logistic regression on genes, nearest neighbours and logistic regression on
     principal components, nearest profiles once the laboratory's share in each gene is undone,
-    averages of these, and the same two on the frozen embedding of each model given. A model is
-    used only if it beats the best of the simple ways by more than one standard error. The
-    held-out answers also calibrate the probabilities, the label sets and the novelty p-values. If
-    the query was measured more otherwise than the held-out cells are, these are first made like
-    it. With markers there is nothing to calibrate on, and only a score.
+    regression that also learns from the query's surest cells, averages of the last with each
+    other, and the same two on the frozen embedding of each model given. A model is used only if
+    it beats the best of the simple ways by more than one standard error. The held-out answers
+    also calibrate the probabilities, the label sets and the novelty p-values. If the query was
+    measured more otherwise than the held-out cells are, these are first made like it. With markers there is nothing to calibrate on, and only a score.
 
     Parameters
     ----------
