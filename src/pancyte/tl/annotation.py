@@ -61,7 +61,8 @@ def annotate(
     other, and the same two on the frozen embedding of each model given. A model is used only if
     it beats the best of the simple ways by more than one standard error. The held-out answers
     also calibrate the probabilities, the label sets and the novelty p-values. If the query was
-    measured more otherwise than the held-out cells are, these are first made like it. With markers there is nothing to calibrate on, and only a score.
+    measured more otherwise than the held-out cells are, these are first made like it. With
+    markers there is nothing to calibrate on, and only a score.
 
     Parameters
     ----------
