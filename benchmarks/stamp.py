@@ -22,9 +22,14 @@ def stamp(command: str, *packages: str) -> list[str]:
 
 
 def commit() -> str:
-    """Return the commit of this checkout, marked if files differ from it."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    """Return the commit of this checkout, marked if files other than results differ from it."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(ROOT), *words]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/results")
+    return git("describe", "--always") + ("-dirty" if changed else "")
 
 
 def processor() -> str:

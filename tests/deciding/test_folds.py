@@ -23,7 +23,7 @@ STUDY = [f"s{i // 40}" for i in range(120)]
 
 def test_donors_are_found_and_kept_together():
     folds = make_folds(cells(lane=DONOR, donor=DONOR), LABELS)
-    assert folds.key == "donor"
+    assert (folds.key, folds.stand_in) == ("donor", False)
     by_donor = pd.Series(folds.codes).groupby(DONOR).nunique()
     assert (by_donor == 1).all()
     assert np.bincount(folds.codes).tolist() == [30, 30, 20, 20, 20]
@@ -34,6 +34,12 @@ def test_studies_are_held_out_for_a_query_of_a_new_study():
     assert make_folds(reference, LABELS, query=cells(study=["new"] * 120)).key == "study"
     assert make_folds(reference, LABELS, query=cells(study=["s1"] * 120)).key == "donor"
     assert make_folds(reference, LABELS, query=cells()).key == "donor"
+
+
+def test_a_column_that_is_not_of_donors_stands_in_for_them():
+    folds = make_folds(cells(condition=DONOR), LABELS)
+    assert (folds.key, folds.stand_in) == ("condition", True)
+    assert not make_folds(cells(condition=DONOR), LABELS, donor_key="condition").stand_in
 
 
 def test_without_groups_each_label_is_dealt_out_evenly_and_that_is_said():

@@ -3,12 +3,22 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.sparse import vstack
 
 from pancyte.corpus.cells import column
 from pancyte.deciding.decision import Decider, Limits
-from pancyte.deciding.rehearsal import Laboratory, compare, rehearsed, share_to_rehearse, told
+from pancyte.deciding.rehearsal import (
+    Laboratory,
+    compare,
+    much_nearer,
+    rehearsed,
+    share_to_rehearse,
+    told,
+)
 from pancyte.deciding.routes import routes
+from pancyte.shapes import Cells
 from pancyte.tasks.stresses import Batch
 
 
@@ -83,7 +93,17 @@ def test_only_what_held_out_cells_lack_is_rehearsed():
     assert share_to_rehearse(apart(1.0), held_out) == pytest.approx(0.8)
     assert share_to_rehearse(apart(0.0), []) == 0
     assert "as far from the others" in told(apart(0.5), held_out, 0.0)
-    assert "another laboratory" in told(apart(1.0), held_out, 0.8)
+    assert "measured otherwise" in told(apart(1.0), held_out, 0.8)
+
+
+def test_held_out_parts_that_are_all_twice_as_far_show_nothing_of_the_query():
+    def apart(spread: float) -> Laboratory:
+        return Laboratory(np.zeros(3), 1.0, spread)
+
+    assert much_nearer(apart(0.1), [apart(0.3), apart(0.4)])
+    assert not much_nearer(apart(0.2), [apart(0.3), apart(0.4)])
+    assert not much_nearer(apart(0.1), [apart(0.3), apart(0.1)])
+    assert not much_nearer(apart(0.0), [])
 
 
 @pytest.mark.parametrize("cells", [1, 5, 20])
@@ -110,6 +130,28 @@ def test_sets_hold_for_another_laboratory_only_if_it_was_rehearsed(halves, monke
         row = np.searchsorted(decision.classes, truth)
         covered[rehearse] = decision.sets[np.arange(len(truth)), row].mean()
         strange[rehearse] = (decision.novelty < 0.1).mean()
-        assert ("another laboratory" in decider.record()["laboratory"]) == rehearse
+        assert ("measured otherwise" in decider.record()["laboratory"]) == rehearse
     assert covered[True] > covered[False] + 0.03
     assert abs(strange[True] - 0.1) < abs(strange[False] - 0.1)
+
+
+def under_both(cells: Cells, seed: int) -> Cells:
+    """Half of the cells under another condition, which changes genes as the seed says."""
+    odd = np.arange(len(cells)) % 2 == 1
+    _, other = Batch().strained(cells, cells.select(odd), 0.8, label_key="cell_type", seed=seed)
+    parts = cells.select(~odd), other
+    obs = pd.concat([part.obs[["cell_type"]] for part in parts])
+    counts = vstack([part.counts for part in parts], format="csr")
+    on = np.repeat(["without", "with"], [len(part) for part in parts])
+    return replace(cells, counts=counts, obs=obs.assign(condition=on))
+
+
+def test_conditions_are_held_out_only_for_a_query_that_is_as_far(halves):
+    reference, query = halves
+    known = under_both(reference, seed=5)
+    for asked, key in ((under_both(query, seed=5), None), (under_both(query, seed=6), "condition")):
+        decider = Decider(routes((), baselines=["l2-logistic"])).fit(
+            known, "cell_type", query=asked
+        )
+        assert decider.folds.key == key
+        assert ("'condition', which is not the donor" in decider.folds.why) == (key is None)

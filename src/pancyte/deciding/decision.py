@@ -19,12 +19,13 @@ from pancyte.deciding.conformal import (
     nonconformity,
     with_best,
 )
-from pancyte.deciding.folds import Folds, make_folds
+from pancyte.deciding.folds import Folds, by_chance, make_folds
 from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.rehearsal import (
     Laboratory,
     compare,
+    much_nearer,
     rehearsed,
     share_to_rehearse,
     told,
@@ -165,16 +166,11 @@ class Decider:
         )
         tried = shared.select(rows)
         labels = column(tried, label_key)
-        folds = make_folds(tried, labels, donor_key=self.donor_key, query=query, seed=self.seed)
+        self.tried = tried
+        folds = self._deal(labels, query)
         answers = {r.name: np.zeros((len(tried), len(self.classes))) for r in self.routes}
         strange, scored = np.zeros((len(tried), len(VIEWS))), np.zeros(len(tried), dtype=bool)
-        self.tried = tried
-        self.without = {
-            fold: learned
-            for fold in np.unique(folds.codes).tolist()
-            if len(np.unique(labels[learned := np.flatnonzero(folds.codes != fold)])) > 1
-        }
-        self.share = self._rehearse(folds, query)
+        self.share = self._rehearse()
         for fold, learned in self.without.items():
             held = np.flatnonzero(folds.codes == fold)
             scored[held] = np.isin(labels[held], labels[learned])
@@ -183,7 +179,7 @@ class Decider:
             strange[held], _ = self._strangeness(*parts)
             for route in self.routes:
                 answers[route.name][held] = self._ask(route, *parts)
-        self.folds = Folds(folds.codes[scored], folds.groups[scored], folds.key, folds.why)
+        self.folds = replace(folds, codes=folds.codes[scored], groups=folds.groups[scored])
         self.left_out = int((~scored).sum())
         self.labels, self.strange = labels[scored], strange[scored]
         self.choice = choose(
@@ -259,17 +255,40 @@ class Decider:
             "cross_validation": self.choice.table(),
         }
 
-    def _rehearse(self, folds: Folds, query: Cells) -> float:
-        """Compare the query, and each held-out part, with what is learned from."""
+    def _deal(self, labels: np.ndarray, query: Cells) -> Folds:
+        """Choose who is held out, and see how far they and the query are from what is learned."""
+        self.laboratory = self._compare(self.tried, query)
+        folds = make_folds(
+            self.tried, labels, donor_key=self.donor_key, query=query, seed=self.seed
+        )
+        self._leave_out(folds, labels)
+        if folds.stand_in and much_nearer(self.laboratory, self.apart):
+            because = (
+                f"groups of {folds.key!r}, which is not the donor, are further from each other "
+                "than the query is from the reference"
+            )
+            folds = by_chance(labels, because, seed=self.seed)
+            self._leave_out(folds, labels)
+        return folds
 
-        def far(known: Cells, asked: Cells) -> Laboratory:
-            return compare(known, asked, label_key=self.label_key, seed=self.seed)
-
-        self.laboratory = far(self.tried, query)
+    def _leave_out(self, folds: Folds, labels: np.ndarray) -> None:
+        self.without = {
+            fold: learned
+            for fold in np.unique(folds.codes).tolist()
+            if len(np.unique(labels[learned := np.flatnonzero(folds.codes != fold)])) > 1
+        }
         self.apart = [
-            far(self.tried.select(learned), self.tried.select(np.flatnonzero(folds.codes == fold)))
+            self._compare(
+                self.tried.select(learned), self.tried.select(np.flatnonzero(folds.codes == fold))
+            )
             for fold, learned in self.without.items()
         ]
+
+    def _compare(self, known: Cells, asked: Cells) -> Laboratory:
+        return compare(known, asked, label_key=self.label_key, seed=self.seed)
+
+    def _rehearse(self) -> float:
+        """Say by how much of the query's effects held-out cells are to be changed."""
         return share_to_rehearse(self.laboratory, self.apart)
 
     def _ask(self, route: Route, reference: Cells, query: Cells) -> np.ndarray:

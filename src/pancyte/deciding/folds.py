@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,12 +33,15 @@ class Folds:
         Column the groups are from, or None if cells were dealt out at random.
     why
         One sentence that says so, for the user.
+    stand_in
+        Whether the groups only stand in for donors or studies, which the reference does not name.
     """
 
     codes: np.ndarray
     groups: np.ndarray
     key: str | None
     why: str
+    stand_in: bool = False
 
 
 def make_folds(
@@ -82,15 +85,22 @@ def make_folds(
         return _grouped(groups, donor_key, f"{donor_key!r} was named")
     found, because = _find(reference, query)
     if found is not None:
-        return _grouped(column(reference, found), found, because)
+        folds = _grouped(column(reference, found), found, because)
+        return replace(folds, stand_in=_spelling(found) not in (*COARSE, *DONORS))
+    because = (
+        "the reference has no column of donors: cells of another donor will be labelled less well "
+        "than these numbers say"
+    )
+    return by_chance(labels, because, seed=seed)
+
+
+def by_chance(labels: np.ndarray, because: str, *, seed: int) -> Folds:
+    """Deal cells out by chance, those of each label evenly."""
     rng, codes = np.random.default_rng(seed), np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
         codes[rows] = (np.arange(len(rows)) + rng.integers(FOLDS)) % FOLDS
-    why = (
-        f"cells were held out by chance in {FOLDS} folds, because the reference has no column of "
-        "donors: cells of another donor will be labelled less well than these numbers say"
-    )
+    why = f"cells were held out by chance in {FOLDS} folds, because {because}"
     return Folds(codes, codes.astype(str), None, why)
 
 

@@ -91,6 +91,15 @@ def share_to_rehearse(query: Laboratory, held_out: Sequence[Laboratory]) -> floa
     return float(np.sqrt(1 - (most / query.spread) ** 2))
 
 
+def much_nearer(query: Laboratory, held_out: Sequence[Laboratory]) -> bool:
+    """Whether every held-out part is twice as far from the others as the query is.
+
+    Then they show nothing of what the query is like: conditions, say, where the query is another
+    donor under the same ones.
+    """
+    return bool(held_out) and query.spread < min(part.spread for part in held_out) / 2
+
+
 def rehearsed(cells: Cells, query: Laboratory, share: float, *, seed: int = 0) -> Cells:
     """Measure cells of the reference once more, as the query's laboratory would have.
 
@@ -125,7 +134,7 @@ def told(query: Laboratory, held_out: Sequence[Laboratory], share: float) -> str
             f"and of {far:.2f} here (one standard deviation)"
         )
     return (
-        "the query is from another laboratory than the reference: beyond cell types, its genes are "
+        "the query was measured otherwise than the reference: beyond cell types, its genes are "
         f"read more or less often by a factor of {far:.2f} (one standard deviation), those of "
         f"held-out cells of at most {near:.2f}; so held-out cells were made like the query's "
         "before they were labelled"
