@@ -17,8 +17,7 @@ from stamp import RESULTS, stamp
 import pancyte as pan
 from pancyte.corpus.cells import column, to_cells
 from pancyte.corpus.splits import stratified_subsample
-from pancyte.deciding.conformal import with_best
-from pancyte.deciding.decision import Decider, Limits
+from pancyte.deciding.decision import Decider, Decision, Limits, shown
 from pancyte.deciding.folds import make_folds
 from pancyte.deciding.novelty import COMBINED, Strangeness, novelty_p_values
 from pancyte.deciding.routes import routes
@@ -132,6 +131,7 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
         "raw": np.mean([given[name] for name in chosen.members], axis=0)[known].max(axis=1),
         "novelty": decision.novelty[known],
         "reasons": decision.reasons[known].astype(str),
+        "doubtful": doubtful(decision)[known],
         "routes": np.array(names),
         "baselines": np.array([route.baseline for route in decider.routes]),
         "by_route": np.stack(
@@ -141,13 +141,20 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
     for alpha in ALPHAS:
         for by_class in (False, True):
             limits = Limits(alpha=alpha, by_class=by_class)
-            sets = decider.sets(crossed, limits)[known]
-            shown = with_best(sets, decision.probabilities[known])
+            sets = decider.sets(crossed, limits)
+            left = shown(sets, decision.probabilities, decision.second)[known]
             tag = f"{alpha}{' by type' if by_class else ''}"
-            arrays[f"in {tag}"] = sets[np.arange(len(code)), code]
-            arrays[f"shown {tag}"] = shown[np.arange(len(code)), code]
-            arrays[f"size {tag}"] = shown.sum(axis=1)
+            arrays[f"in {tag}"] = sets[known][np.arange(len(code)), code]
+            arrays[f"shown {tag}"] = left[np.arange(len(code)), code]
+            arrays[f"size {tag}"] = left.sum(axis=1)
     return arrays
+
+
+def doubtful(decision: Decision) -> np.ndarray:
+    """Find the cells given a label that a second opinion doubts, (cells,) bool."""
+    if decision.second is None:
+        return np.zeros(len(decision.best), dtype=bool)
+    return decision.second.doubtful[decision.probabilities.argmax(axis=1)]
 
 
 def without_each(decider: Decider, known, asked) -> dict[str, np.ndarray]:

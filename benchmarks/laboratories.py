@@ -51,6 +51,8 @@ SHOWN = {
     "surest 66 %": "surest",
     "coverage of .90": "coverage",
     "labels in a set": "size",
+    "labelled": "labelled",
+    "accuracy of these": "labelled_right",
     "novelty p < .01": "novel",
     "p < .1": "novel_tenth",
 }
@@ -129,6 +131,8 @@ def asked(reference: Cells, query: Cells) -> list[dict[str, Any]]:
         right = probabilities.argmax(axis=1) == code
         surest = np.argsort(-probabilities.max(axis=1), kind="stable")[: round(0.66 * len(code))]
         sets = decider.sets(decider.crossed(query), Limits())[known]
+        labelled, second = decision.reasons[known] == "", decision.second
+        agreed = (np.nan, np.nan) if second is None else second.over_all.tolist()
         rows.append({
             "way": way,
             "apart": decider.laboratory.spread,
@@ -138,6 +142,10 @@ def asked(reference: Cells, query: Cells) -> list[dict[str, Any]]:
             "surest": float(right[surest].mean()),
             "coverage": float(sets[np.arange(len(code)), code].mean()),
             "size": float(sets.sum(axis=1).mean()),
+            "labelled": float(labelled.mean()),
+            "labelled_right": float(right[labelled].mean()) if labelled.any() else np.nan,
+            "agreed_before": agreed[0],
+            "agreed": agreed[1],
             "novel": float((decision.novelty[known] < 0.01).mean()),
             "novel_tenth": float((decision.novelty[known] < 0.1).mean()),
         })  # fmt: skip
@@ -220,14 +228,16 @@ def _pairs(table: pd.DataFrame) -> pd.DataFrame:
     scores = table.pivot_table(index="pair", columns="way", values="macro_f1")
     covered = table.pivot_table(index="pair", columns="way", values="coverage")
     alone = scores[[way for way in scores if way not in WAYS]]
-    apart = table[table["way"] == "annotate"].set_index("pair")["apart"]
+    ours = table[table["way"] == "annotate"].set_index("pair")
     made = pd.DataFrame({
-        "apart": apart,
+        "apart": ours["apart"],
         "macro-F1": scores["annotate"],
         "without either": scores["without either"],
         "best baseline alone, with hindsight": alone.max(axis=1),
         "coverage of .90": covered["annotate"],
         "without either: coverage": covered["without either"],
+        "second opinion the same, held out": ours["agreed_before"],
+        "in the query": ours["agreed"],
     })  # fmt: skip
     text = made.map("{:.2f}".format)
     text.insert(4, "which", alone.idxmax(axis=1).str.removesuffix(" alone"))

@@ -110,6 +110,10 @@ def test_routes_are_tried_on_held_out_donors_and_the_choice_is_told(labelled):
     tried = {row["route"] for row in how["cross_validation"]}
     singles = {"l1-logistic", "l2-logistic", "pca (knn)", "pca (logistic)"}
     assert singles | {"self-trained", "shifted-centroid"} < tried
+    opinion = how["second_opinion"]
+    assert opinion["by"] == "l1-logistic"
+    assert [row["label"] for row in opinion["by_label"]] == how["classes"]
+    assert 0.5 < opinion["same_in_query"] <= 1
     assert "held-out cells" in how["laboratory"]
     scores = [row["macro_f1"] for row in how["cross_validation"]]
     assert scores == sorted(scores, reverse=True)

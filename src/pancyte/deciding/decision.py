@@ -30,7 +30,8 @@ from pancyte.deciding.rehearsal import (
     share_to_rehearse,
     told,
 )
-from pancyte.deciding.routes import Route, in_columns
+from pancyte.deciding.routes import SECOND, Route, in_columns
+from pancyte.deciding.second import SecondOpinion, second_opinion
 from pancyte.errors import UsageError
 from pancyte.tasks.expression import shared_counts
 
@@ -91,6 +92,8 @@ class Decision:
     reasons
         Why a cell is not labelled: ``"novel"``, ``"ambiguous"``, ``"low quality"``, ``"empty"``,
         or ``""`` for a cell that is.
+    second
+        What another way says; None if there is none, or if it is the one that labels.
     """
 
     classes: np.ndarray
@@ -99,6 +102,7 @@ class Decision:
     novelty: np.ndarray
     embedding: np.ndarray
     reasons: np.ndarray
+    second: SecondOpinion | None
 
     @property
     def best(self) -> np.ndarray:
@@ -182,6 +186,8 @@ class Decider:
         self.folds = replace(folds, codes=folds.codes[scored], groups=folds.groups[scored])
         self.left_out = int((~scored).sum())
         self.labels, self.strange = labels[scored], strange[scored]
+        if SECOND in answers:
+            self.second_held_out = answers[SECOND][scored].argmax(axis=1)
         self.choice = choose(
             {name: given[scored] for name, given in answers.items()},
             [route.name for route in self.routes if route.baseline],
@@ -208,11 +214,25 @@ class Decider:
         """Draw sets, novelty and reasons from calibrated probabilities, (cells, labels)."""
         strange, embedding = self._strangeness(self.reference, query)
         novelty = novelty_p_values(self.strange[:, COMBINED], strange[:, COMBINED])
-        sets = with_best(self.sets(crossed, limits), probabilities)
+        second = self._second(query, probabilities)
+        sets = shown(self.sets(crossed, limits), probabilities, second)
         why = reasons(query, sets, novelty, level=limits.novelty)
         empty = why == EMPTY
         probabilities[empty], sets[empty], novelty[empty] = 0.0, False, 1.0
-        return Decision(self.classes, probabilities, sets, novelty, embedding, why)
+        return Decision(self.classes, probabilities, sets, novelty, embedding, why, second)
+
+    def _second(self, query: Cells, probabilities: np.ndarray) -> SecondOpinion | None:
+        chosen = self.choice.chosen
+        if SECOND not in [route.name for route in self.routes] or chosen.members == (SECOND,):
+            return None
+        (answer,) = self.answers(query, [SECOND]).values()
+        return second_opinion(
+            SECOND,
+            self.classes,
+            (chosen.probabilities.argmax(axis=1), self.second_held_out),
+            (probabilities.argmax(axis=1), answer.argmax(axis=1)),
+            real=query.counts.getnnz(axis=1) > 0,
+        )
 
     def answers(
         self, query: Cells, names: Sequence[str], *, reference: Cells | None = None
@@ -298,6 +318,12 @@ class Decider:
     def _strangeness(self, reference: Cells, query: Cells) -> tuple[np.ndarray, np.ndarray]:
         fitted = Strangeness(reference, query).fit(column(reference, self.label_key))
         return fitted.scores(), fitted.embed()
+
+
+def shown(sets: np.ndarray, probabilities: np.ndarray, second: SecondOpinion | None) -> np.ndarray:
+    """Add to label sets what always stays, (cells, labels): the best, and a doubt about it."""
+    kept = with_best(sets, probabilities)
+    return kept if second is None else second.stays(kept, probabilities.argmax(axis=1))
 
 
 def _measured(reference: Cells, query: Cells) -> Cells:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 BASELINES = ("self-trained", "l2-logistic", "l1-logistic", "pca", "shifted-centroid")
 """The first is averaged with each other one."""
+SECOND = "l1-logistic"
+"""Held against the labels: it looks at few genes, and at the query not at all."""
 Adaptation = Literal["direct", "knn", "logistic"]
 
 

@@ -223,6 +223,9 @@ def _by_trial(
     how = decider.record()
     tell(how["why"], f"chosen {how['held_out']}", how["laboratory"])
     decision = decider.decide(query, limits)
+    second = decision.second
+    if second is not None and second.doubtful.any():
+        tell(second.told())
     add_decision(adata, decision, key)
     terms = add_ontology(
         adata, decision, known, key, label_key=label_key,
@@ -241,6 +244,7 @@ def _by_trial(
         ontology=terms,
         limits={item.name: getattr(limits, item.name) for item in fields(limits)},
         seed=decider.seed,
+        second_opinion=None if second is None else second.record(),
         **how,
     )
 
