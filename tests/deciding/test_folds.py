@@ -39,6 +39,7 @@ def test_studies_are_held_out_for_a_query_of_a_new_study():
 def test_a_column_that_is_not_of_donors_stands_in_for_them():
     folds = make_folds(cells(condition=DONOR), LABELS)
     assert (folds.key, folds.stand_in) == ("condition", True)
+    assert make_folds(cells(sample=DONOR), LABELS).stand_in
     assert not make_folds(cells(condition=DONOR), LABELS, donor_key="condition").stand_in
 
 

@@ -154,4 +154,4 @@ def test_conditions_are_held_out_only_for_a_query_that_is_as_far(halves):
             known, "cell_type", query=asked
         )
         assert decider.folds.key == key
-        assert ("'condition', which is not the donor" in decider.folds.why) == (key is None)
+        assert ("groups of 'condition' are at least twice" in decider.folds.why) == (key is None)

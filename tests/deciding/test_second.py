@@ -47,7 +47,7 @@ def test_it_stays_in_the_sets_of_doubtful_cells_only():
     assert sets.sum() == 180
 
 
-@pytest.mark.parametrize("given", [codes(1, 0, 0), codes(5, 5, 0), codes(0, 0, 0)])
+@pytest.mark.parametrize("given", [codes(1, 0, 0), codes(2, 0, 0), codes(5, 5, 0), codes(0, 0, 0)])
 def test_few_cells_and_small_differences_doubt_nothing(given):
     own = given.copy()
     own[:1] = 0

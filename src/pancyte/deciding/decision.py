@@ -284,8 +284,8 @@ class Decider:
         self._leave_out(folds, labels)
         if folds.stand_in and much_nearer(self.laboratory, self.apart):
             because = (
-                f"groups of {folds.key!r}, which is not the donor, are further from each other "
-                "than the query is from the reference"
+                f"groups of {folds.key!r} are at least twice as far from each other as the query "
+                "is from the reference"
             )
             folds = by_chance(labels, because, seed=self.seed)
             self._leave_out(folds, labels)

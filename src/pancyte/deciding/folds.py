@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 COARSE = ("study", "dataset", "datasetname")
-DONORS = ("donor", "donorid", "patient", "patientid", "individual", "subject", "sample", "sampleid")
+DONORS = ("donor", "donorid", "patient", "patientid", "individual", "subject")
+SAMPLES = ("sample", "sampleid")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _grouped(groups: np.ndarray, key: str, because: str) -> Folds:
 
 def _find(reference: Cells, query: Cells | None) -> tuple[str | None, str]:
     columns = batch_columns(reference.obs)
-    donors = [name for name in columns if _spelling(name) in DONORS]
+    donors = [name for name in columns if _spelling(name) in (*DONORS, *SAMPLES)]
     if query is not None:
         for name in columns:
             if _spelling(name) in COARSE and _new_to(query, reference, name):

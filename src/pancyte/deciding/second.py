@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import hypergeom
 
 LESS = 0.1
 """A label is doubtful if the second opinion is the same less often by so much than held out, …"""
-CLEARLY = 2.0
-"""… and by so many standard errors."""
+BY_CHANCE = 0.01
+"""… and if by chance it would be so with at most this probability."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,10 @@ def second_opinion(
     sizes = np.stack([np.bincount(given, minlength=labels) for given, _ in pairs])
     same = np.stack([np.bincount(given[given == own], minlength=labels) for given, own in pairs])
     known, asked = same / np.where(sizes > 0, sizes, np.nan)
-    pooled = same.sum(axis=0) / np.maximum(sizes.sum(axis=0), 1)
-    error = np.sqrt(pooled * (1 - pooled) * (1 / np.maximum(sizes, 1)).sum(axis=0))
-    doubtful = known - asked > np.maximum(LESS, CLEARLY * error)
+    others = sizes - same
+    # Fisher's exact test: so many of all disagreements, or more, in the query
+    chance = hypergeom.sf(others[1] - 1, sizes.sum(axis=0), others.sum(axis=0), sizes[1])
+    doubtful = (known - asked > LESS) & (chance <= BY_CHANCE)
     over_all = same.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1)
     return SecondOpinion(name, classes, query[1], known, asked, over_all, doubtful)
 
