@@ -29,7 +29,7 @@ def test_a_label_is_doubtful_where_the_ways_part_more_than_before():
     np.testing.assert_allclose(found.query, [1, 0.5, 1])
     np.testing.assert_allclose(found.over_all, [0.95, 150 / 180])
     assert found.doubtful.tolist() == [False, True, False]
-    assert "95 % of the held-out cells and for 83 % of the query's" in found.told()
+    assert "95 % of the held-out cells and to 83 % of the query's" in found.told()
     assert "beta (95 and 50 %)" in found.told()
     assert found.record()["by_label"][2] == {
         "label": "delta", "held_out": None, "query": 1.0, "doubtful": False,

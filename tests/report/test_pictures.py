@@ -1,6 +1,7 @@
 """Figures of what verbs left in the cells and of tasks whose answer is a curve."""
 
 import pytest
+from markupsafe import escape
 
 import pancyte as pan
 from pancyte.benchmark.results import Results
@@ -35,3 +36,14 @@ def test_what_was_done_to_cells_is_drawn(three_studies):
     adata = to_anndata(three_studies)
     pan.tl.integrate(adata, batch_key="study", method="standardised")
     assert [p.name for p in compose(Material(adata=adata)).pictures] == ["Integration"]
+
+
+def test_how_cells_were_labelled_is_told(three_studies):
+    adata = to_anndata(three_studies)
+    asked = (adata.obs["study"] == "Muraro 2016").to_numpy()
+    query, reference = adata[asked].copy(), adata[~asked].copy()
+    pan.tl.annotate(query, reference=reference, label_key="cell_type")
+    (how,) = pan.tl.history(query)
+    page = render(compose(Material(adata=query)))
+    for said in (how["why"], how["laboratory"], how["second_opinion"]["told"]):
+        assert str(escape(said)) in page

@@ -56,8 +56,8 @@ class SecondOpinion:
         """Say for the user how often it agrees, and which labels are doubtful."""
         known, asked = (f"{100 * share:.0f} %" for share in self.over_all)
         said = (
-            f"{self.name}, a second opinion, is the same for {known} of the held-out cells and for "
-            f"{asked} of the query's"
+            f"{self.name}, a second opinion, gives the same label to {known} of the held-out cells "
+            f"and to {asked} of the query's"
         )
         if not self.doubtful.any():
             return said
@@ -67,7 +67,7 @@ class SecondOpinion:
             "{} ({:.0f} and {:.0f} %)".format(self.classes[row], *(100 * shares[row]))
             for row in worst
         )
-        return f"{said}; doubtful, so that it stays in the sets of their cells: {names}"
+        return f"{said}; doubtful, so that its answer stays in the sets of their cells: {names}"
 
     def record(self) -> dict[str, object]:
         """Return the numbers for the history."""

@@ -133,7 +133,9 @@ def _after_reference(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _way(annotation: dict[str, Any]) -> dict[str, str]:
     if "chosen" in annotation:
         names = {"chosen": "labelled by", "why": "because", "laboratory": "laboratory"}
-        return {said: annotation[name] for name, said in names.items() if name in annotation}
+        facts = {said: annotation[name] for name, said in names.items() if name in annotation}
+        opinion = annotation.get("second_opinion")
+        return facts | ({"second opinion": opinion["told"]} if opinion else {})
     return {"model": annotation["model"]["name"], "method": annotation["method"]}
 
 
