@@ -131,6 +131,7 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
         "raw": np.mean([given[name] for name in chosen.members], axis=0)[known].max(axis=1),
         "novelty": decision.novelty[known],
         "reasons": decision.reasons[known].astype(str),
+        "trust": decision.trust[known],
         "doubtful": doubtful(decision)[known],
         "routes": np.array(names),
         "baselines": np.array([route.baseline for route in decider.routes]),
@@ -154,7 +155,7 @@ def doubtful(decision: Decision) -> np.ndarray:
     """Find the cells given a label that a second opinion doubts, (cells,) bool."""
     if decision.second is None:
         return np.zeros(len(decision.best), dtype=bool)
-    return decision.second.doubtful[decision.probabilities.argmax(axis=1)]
+    return decision.second.doubted
 
 
 def without_each(decider: Decider, known, asked) -> dict[str, np.ndarray]:

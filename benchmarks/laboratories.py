@@ -129,7 +129,7 @@ def asked(reference: Cells, query: Cells) -> list[dict[str, Any]]:
         code = np.searchsorted(decider.classes, truth[known])
         probabilities = decision.probabilities[known]
         right = probabilities.argmax(axis=1) == code
-        surest = np.argsort(-probabilities.max(axis=1), kind="stable")[: round(0.66 * len(code))]
+        surest = np.argsort(-decision.trust[known], kind="stable")[: round(0.66 * len(code))]
         sets = decider.sets(decider.crossed(query), Limits())[known]
         labelled, second = decision.reasons[known] == "", decision.second
         agreed = (np.nan, np.nan) if second is None else second.over_all.tolist()

@@ -140,6 +140,7 @@ def test_columns_agree_with_each_other(labelled):
     assert (obs["pancyte_novelty"][named] >= 0.01).all()
     assert (obs["pancyte_novelty"][obs["pancyte_label"] == "unassigned: novel"] < 0.01).all()
     assert obs["pancyte_novelty"].between(0, 1).all()
+    assert (obs["pancyte_trust"] <= obs["pancyte_probability"]).all()
 
 
 def test_sets_hold_the_truth_about_as_often_as_promised(labelled):

@@ -15,10 +15,16 @@ def codes(*counts: int) -> np.ndarray:
     return np.repeat(np.arange(3), counts)
 
 
+def sure(labels, probability=0.8):
+    """Probabilities of which each label's is the largest, (cells, labels)."""
+    return np.where(np.eye(3, dtype=bool)[labels], probability, (1 - probability) / 2)
+
+
 def opinion(given, own, *, real=None):
-    held_out = codes(100, 100, 0), np.where(np.arange(200) % 20 == 0, 2, codes(100, 100, 0))
+    before = codes(100, 100, 0)
+    held_out = sure(before), sure(np.where(np.arange(200) % 20 == 0, 2, before))
     real = np.ones(len(given), bool) if real is None else real
-    return second_opinion("other", CLASSES, held_out, (given, own), real=real)
+    return second_opinion("other", CLASSES, held_out, (sure(given), sure(own, 0.6)), real=real)
 
 
 def test_a_label_is_doubtful_where_the_ways_part_more_than_before():
@@ -41,10 +47,14 @@ def test_it_stays_in_the_sets_of_doubtful_cells_only():
     own = np.where((given == 1) & (np.arange(180) % 2 == 0), 0, given)
     own[0] = 2
     sets = np.eye(3, dtype=bool)[given]
-    kept = opinion(given, own).stays(sets, given)
+    found = opinion(given, own)
+    kept = found.stays(sets)
     assert (kept[given == 1, 0] == (np.arange(60) % 2 == 0)).all()
     np.testing.assert_array_equal(kept[given != 1], sets[given != 1])
     assert sets.sum() == 180
+    trust = found.trust(np.full(180, 0.8))
+    np.testing.assert_allclose(trust[given != 1], 0.8)
+    np.testing.assert_allclose(trust[given == 1], np.where(np.arange(60) % 2 == 0, 0.2, 0.6))
 
 
 @pytest.mark.parametrize("given", [codes(1, 0, 0), codes(2, 0, 0), codes(5, 5, 0), codes(0, 0, 0)])
@@ -72,11 +82,15 @@ def test_nuclei_are_doubted_where_they_are_labelled_wrongly(pancreas):
     decision = decider.fit(cells.select(~nuclei), "cell_type", query=query).decide(query, Limits())
     second = decision.second
     right = decision.best == column(query, "cell_type")
-    given = decision.probabilities.argmax(axis=1)
-    doubtful = second.doubtful[given]
+    doubtful = second.doubted
+    by_trust, by_probability = (
+        right[np.argsort(-order, kind="stable")[: len(right) // 2]].mean()
+        for order in (decision.trust, decision.probabilities.max(axis=1))
+    )
+    assert by_trust > by_probability
     assert 50 < doubtful.sum() < len(doubtful) - 50
     assert right[doubtful].mean() < right[~doubtful].mean() - 0.1
-    other = doubtful & (second.answers != given)
+    other = doubtful & (second.answers != second.given)
     assert (decision.sets[other].sum(axis=1) > 1).all()
     assert (decision.reasons[other] != "").all()
 

@@ -110,6 +110,12 @@ class Decision:
         return self.classes[self.probabilities.argmax(axis=1)]
 
     @property
+    def trust(self) -> np.ndarray:
+        """In which order labels are to be trusted: their probability, lower if they are doubted."""
+        probability = self.probabilities.max(axis=1)
+        return probability if self.second is None else self.second.trust(probability)
+
+    @property
     def labels(self) -> np.ndarray:
         """The label, or ``"unassigned: …"`` with the reason."""
         unassigned = [f"unassigned: {reason}" for reason in self.reasons]
@@ -186,8 +192,6 @@ class Decider:
         self.folds = replace(folds, codes=folds.codes[scored], groups=folds.groups[scored])
         self.left_out = int((~scored).sum())
         self.labels, self.strange = labels[scored], strange[scored]
-        if SECOND in answers:
-            self.second_held_out = answers[SECOND][scored].argmax(axis=1)
         self.choice = choose(
             {name: given[scored] for name, given in answers.items()},
             [route.name for route in self.routes if route.baseline],
@@ -223,14 +227,15 @@ class Decider:
 
     def _second(self, query: Cells, probabilities: np.ndarray) -> SecondOpinion | None:
         chosen = self.choice.chosen
-        if SECOND not in [route.name for route in self.routes] or chosen.members == (SECOND,):
+        alone = next((trial for trial in self.choice.trials if trial.members == (SECOND,)), None)
+        if alone is None or alone is chosen:
             return None
-        (answer,) = self.answers(query, [SECOND]).values()
+        own = alone.combine(self.answers(query, [SECOND]))
         return second_opinion(
             SECOND,
             self.classes,
-            (chosen.probabilities.argmax(axis=1), self.second_held_out),
-            (probabilities.argmax(axis=1), answer.argmax(axis=1)),
+            (chosen.probabilities, alone.probabilities),
+            (probabilities, own),
             real=query.counts.getnnz(axis=1) > 0,
         )
 
@@ -323,7 +328,7 @@ class Decider:
 def shown(sets: np.ndarray, probabilities: np.ndarray, second: SecondOpinion | None) -> np.ndarray:
     """Add to label sets what always stays, (cells, labels): the best, and a doubt about it."""
     kept = with_best(sets, probabilities)
-    return kept if second is None else second.stays(kept, probabilities.argmax(axis=1))
+    return kept if second is None else second.stays(kept)
 
 
 def _measured(reference: Cells, query: Cells) -> Cells:

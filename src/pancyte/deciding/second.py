@@ -27,8 +27,10 @@ class SecondOpinion:
         Of the other way.
     classes
         The labels, sorted.
-    answers
-        Code of its label for each query cell, (cells,).
+    given, answers
+        Code of the label given to each query cell, and of its own, (cells,).
+    chances
+        Its own calibrated probability of the label given, (cells,).
     held_out, query
         Share of the cells given each label for which it is the same, (labels,); NaN for a label
         that no cell was given.
@@ -40,17 +42,28 @@ class SecondOpinion:
 
     name: str
     classes: np.ndarray
+    given: np.ndarray
     answers: np.ndarray
+    chances: np.ndarray
     held_out: np.ndarray
     query: np.ndarray
     over_all: np.ndarray
     doubtful: np.ndarray
 
-    def stays(self, sets: np.ndarray, given: np.ndarray) -> np.ndarray:
-        """Add it to the sets, (cells, labels), of the cells given a doubtful label, (cells,)."""
-        kept, rows = sets.copy(), np.flatnonzero(self.doubtful[given])
+    @property
+    def doubted(self) -> np.ndarray:
+        """Which query cells were given a doubtful label, (cells,) bool."""
+        return np.asarray(self.doubtful[self.given])
+
+    def stays(self, sets: np.ndarray) -> np.ndarray:
+        """Add it to the label sets, (cells, labels), of the cells given a doubtful label."""
+        kept, rows = sets.copy(), np.flatnonzero(self.doubted)
         kept[rows, self.answers[rows]] = True
         return kept
+
+    def trust(self, probability: np.ndarray) -> np.ndarray:
+        """Lower the probability of doubtful labels, (cells,), to its own if that is less."""
+        return np.where(self.doubted, np.minimum(probability, self.chances), probability)
 
     def told(self) -> str:
         """Say for the user how often it agrees, and which labels are doubtful."""
@@ -102,21 +115,23 @@ def second_opinion(
     classes
         The labels, sorted.
     held_out, query
-        Codes of the labels given, and of its own, (cells,) each.
+        Calibrated probabilities of what labels, and of the other way, (cells, labels) each.
     real
         Query cells that count, (cells,) bool: empty ones say nothing.
     """
-    pairs = held_out, (query[0][real], query[1][real])
+    given, own = (part.argmax(axis=1) for part in query)
+    chances = query[1][np.arange(len(given)), given]
+    pairs = tuple(part.argmax(axis=1) for part in held_out), (given[real], own[real])
     labels = len(classes)
-    sizes = np.stack([np.bincount(given, minlength=labels) for given, _ in pairs])
-    same = np.stack([np.bincount(given[given == own], minlength=labels) for given, own in pairs])
+    sizes = np.stack([np.bincount(first, minlength=labels) for first, _ in pairs])
+    same = np.stack([np.bincount(a[a == b], minlength=labels) for a, b in pairs])
     known, asked = same / np.where(sizes > 0, sizes, np.nan)
     others = sizes - same
     # Fisher's exact test: so many of all disagreements, or more, in the query
     chance = hypergeom.sf(others[1] - 1, sizes.sum(axis=0), others.sum(axis=0), sizes[1])
     doubtful = (known - asked > LESS) & (chance <= BY_CHANCE)
     over_all = same.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1)
-    return SecondOpinion(name, classes, query[1], known, asked, over_all, doubtful)
+    return SecondOpinion(name, classes, given, own, chances, known, asked, over_all, doubtful)
 
 
 def _rounded(share: float) -> float | None:

@@ -123,9 +123,12 @@ def coverage(
     Parameters
     ----------
     adata, truth_key, key, ax, save
-        As for `reliability`. A point marks the cells that `pancyte.tl.annotate` labelled.
+        As for `reliability`. The surest are those with the highest ``<key>_trust``. A point marks
+        the cells that `pancyte.tl.annotate` labelled.
     """
     right, given = _answers(adata, truth_key, key)
+    if f"{key}_trust" in adata.obs:
+        given = _labels(adata, truth_key, f"{key}_trust").astype(float).to_numpy()
     order = np.argsort(-given, kind="stable")
     errors = 1 - np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     share = np.arange(1, len(order) + 1) / len(order)

@@ -115,6 +115,9 @@ def annotate(
       other cells), ``"unassigned: empty"``;
     - ``_best``: the most probable label, whatever speaks against it, and ``_probability``, the
       calibrated chance that it is right if the cell is of a type the reference has;
+    - ``_trust``: the same, but where a second opinion agrees with a label less often than it does
+      on held-out cells, the second opinion's probability if that is lower: the surest cells are
+      those with the highest trust;
     - ``_set`` and ``_set_size``: all labels left, which hold the true one with a chance of
       1 - alpha for cells of donors like the held-out ones;
     - ``_novelty``: share of held-out cells of known types at least as strange as this cell;

@@ -33,6 +33,7 @@ def add_decision(adata: AnnData, decision: Decision, key: str) -> None:
         "label": pd.Categorical(decision.labels),
         "best": pd.Categorical(np.where(decision.reasons == "empty", "", decision.best)),
         "probability": decision.probabilities.max(axis=1),
+        "trust": decision.trust,
         "set": pd.Categorical([names[row] for row in rows.ravel()]),
         "set_size": decision.sets.sum(axis=1),
         "novelty": decision.novelty,
