@@ -61,8 +61,9 @@ def annotate(
     other, and the same two on the frozen embedding of each model given. A model is used only if
     it beats the best of the simple ways by more than one standard error. The held-out answers
     also calibrate the probabilities, the label sets and the novelty p-values. If the query was
-    measured more otherwise than the held-out cells are, these are first made like it. With
-    markers there is nothing to calibrate on, and only a score.
+    measured more otherwise than the held-out cells are, these are first made like it. Where L1
+    regression agrees with a label less often than it does on held-out cells, the label is named
+    as doubtful. With markers there is nothing to calibrate on, and only a score.
 
     Parameters
     ----------
@@ -89,7 +90,8 @@ def annotate(
     donor_key : str, optional
         Column of ``reference.obs`` whose groups are held out: name the one in which the query is
         new. Found if not given: studies if the query is from none of the reference's, else
-        donors, else batches, else cells are dealt out by chance, which is told.
+        donors, else samples or batches unless they are all at least twice as far from each other
+        as the query is from them, else cells are dealt out by chance, which is told.
     alpha : float, default .1
         How often a label set may miss the true label.
     sets : {'lac', 'aps', 'raps'}, default 'lac'
