@@ -230,7 +230,7 @@ class Decider:
         alone = next((trial for trial in self.choice.trials if trial.members == (SECOND,)), None)
         if alone is None or alone is chosen:
             return None
-        own = alone.combine(self.answers(query, [SECOND]))
+        own = alone.combine(self.answers(query, [SECOND], reference=self.tried))
         return second_opinion(
             SECOND,
             self.classes,
