@@ -1,6 +1,6 @@
 """Ways to bring batches together on real cells: biology and batch side by side.
 
-Usage: ``python benchmarks/integration.py [--work FOLDER] [--deep-seeds 3]``. What FOLDER has
+Usage: ``python benchmarks/integration.py [--work FOLDER] [--deep-seeds 5]``. What FOLDER has
 already is used as it is. Needs ``pancyte[scvi,scanorama]``.
 """
 
@@ -138,7 +138,7 @@ def control(made: dict[str, Any]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("runs/integration"))
-    parser.add_argument("--deep-seeds", type=int, default=3, help="0 leaves out what is trained")
+    parser.add_argument("--deep-seeds", type=int, default=SEEDS, help="0: nothing trained")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     model = pan.load("pancyte-mini")
