@@ -176,8 +176,8 @@ def page(table: pd.DataFrame) -> str:
         f"{QUERY:,} query cells, drawn alike from every type; no models",
         "- the surest 66 % are those of the highest trust; a second opinion is L1 regression's",
         "- means over pairs; in brackets 95 % intervals by drawing pairs anew; pairs share data",
-        "- rehearsal, shifted profiles and self-training were developed on these pairs, averages "
-        "and self-training also on the folds of [annotation](annotation.md)\n",
+        "- rehearsal, shifted profiles and self-training were developed on these pairs, averages, "
+        "self-training and the second opinion also on the folds of [annotation](annotation.md)\n",
         "## Means\n",
         *_lines(_means(table)),
         "",
