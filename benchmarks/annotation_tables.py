@@ -27,9 +27,9 @@ def page(work: Path, lines: list[str], models: list[str]) -> str:
         f"- {len(folds)} folds; {seconds:.0f} CPU-s for choosing, labelling and all single "
         f"routes; models tried: {', '.join(models) or 'none'}",
         "- intervals: 95 %, by drawing cells anew within each fold; ECE with 15 bins",
-        "- when a second opinion counts as a doubt, and what trust is, was chosen on these folds and "
-        "on the pairs of [laboratories](laboratories.md), so what it is worth is a little too good; "
-        "in [stress](stress.md) nothing was chosen\n",
+        "- when a second opinion counts as a doubt, and what trust is, was chosen on these folds "
+        "and on the pairs of [laboratories](laboratories.md), so what it is worth is a little too "
+        "good; in [stress](stress.md) nothing was chosen\n",
     ]
     parts = [goals(groups), labels(groups), confidence(groups), sets(groups), novelty(groups)]
     return "\n".join([*head, *parts])
