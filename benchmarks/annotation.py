@@ -117,7 +117,7 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
     given = decider.answers(asked, names)
     chosen = decider.choice.chosen
     crossed = decider.crossed(asked)
-    decision = decider.conclude(asked, chosen.combine(given), crossed, Limits())
+    decision = decider.conclude(asked, given, crossed, Limits())
     truth = column(asked, "cell_type")
     known = np.isin(truth, decider.classes)
     code = np.searchsorted(decider.classes, truth[known])

@@ -50,8 +50,8 @@ def goals(groups) -> str:
     for title, folds in groups.items():
         chosen, scores, best = single_routes(folds)
         right, given = chosen_right(folds)
-        trust = np.concatenate([f["trust"] for f in folds])
-        covered = [np.concatenate([f[f"in {alpha}"] for f in folds]).mean() for alpha in ALPHAS]
+        trust = whole(folds, "trust")
+        covered = [whole(folds, f"in {alpha}").mean() for alpha in ALPHAS]
         off = max(abs(c - (1 - float(alpha))) for c, alpha in zip(covered, ALPHAS, strict=True))
         every += (
             areas := [roc_auc_score(found[:, 0] == 1, -found[:, 3]) for _, found in held_out(folds)]
@@ -83,6 +83,11 @@ def goals(groups) -> str:
     )
 
 
+def whole(folds, key: str) -> np.ndarray:
+    """One array of all folds' cells."""
+    return np.concatenate([fold[key] for fold in folds])
+
+
 def kept(value: float, shape: str, well: bool) -> str:
     return shape.format(value) + ("" if well else ", **missed**")
 
@@ -97,8 +102,8 @@ def single_routes(folds) -> tuple[float, np.ndarray, int]:
 
 def chosen_right(folds) -> tuple[np.ndarray, np.ndarray]:
     """Whether each label is right, and how probable it is said to be."""
-    right = np.concatenate([f["truth"] == f["chosen"] for f in folds])
-    return right, np.concatenate([f["probability"] for f in folds])
+    right = whole(folds, "truth") == whole(folds, "chosen")
+    return right, whole(folds, "probability")
 
 
 def surest(right: np.ndarray, trust: np.ndarray) -> float:
@@ -154,10 +159,10 @@ def confidence(groups) -> str:
     rows = []
     for title, folds in groups.items():
         right, given = chosen_right(folds)
-        raw = np.concatenate([f["raw"] for f in folds])
-        novelty = np.concatenate([f["novelty"] for f in folds])
-        labelled = np.concatenate([f["reasons"] == "" for f in folds])
-        doubtful = np.concatenate([f["doubtful"] for f in folds])
+        raw = whole(folds, "raw")
+        novelty = whole(folds, "novelty")
+        labelled = whole(folds, "reasons") == ""
+        doubtful = whole(folds, "doubtful")
         rows.append(
             [
                 title,
@@ -166,7 +171,7 @@ def confidence(groups) -> str:
                 calibration(right, raw),
                 calibration(right, given),
                 f"{surest(right, given):.3f}",
-                f"{surest(right, np.concatenate([f['trust'] for f in folds])):.3f}",
+                f"{surest(right, whole(folds, 'trust')):.3f}",
                 f"{labelled.mean():.3f}",
                 f"{right[labelled].mean():.3f}",
                 f"{doubtful.mean():.3f}",
@@ -217,7 +222,7 @@ def sets(groups) -> str:
         for alpha in ALPHAS:
 
             def mean(key: str, folds=folds) -> float:
-                return float(np.concatenate([f[key] for f in folds]).mean())
+                return float(whole(folds, key).mean())
 
             rows.append(
                 [
@@ -251,14 +256,14 @@ def sets(groups) -> str:
 
 
 def by_group(folds, key: str) -> str:
-    group, held = (np.concatenate([f[k] for f in folds]) for k in ("group", key))
+    group, held = (whole(folds, name) for name in ("group", key))
     rates = np.array([held[group == name].mean() for name in np.unique(group)])
     error = rates.std(ddof=1) / len(rates) ** 0.5 if len(rates) > 1 else 0.0
     return f"{rates.mean():.3f}" + f" ± {error:.3f}" * (len(rates) > 1)
 
 
 def worst(folds, key: str) -> str:
-    truth, held = (np.concatenate([f[k] for f in folds]) for k in ("truth", key))
+    truth, held = (whole(folds, name) for name in ("truth", key))
     rates = [held[truth == name].mean() for name in np.unique(truth) if (truth == name).sum() >= 20]
     return f"{min(rates):.3f}"
 

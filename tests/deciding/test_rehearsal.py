@@ -84,10 +84,11 @@ def test_no_share_leaves_cells_alone_and_a_seed_repeats(halves):
     assert (first.counts != second.counts).nnz == 0
 
 
-def test_only_what_held_out_cells_lack_is_rehearsed():
-    def apart(spread: float) -> Laboratory:
-        return Laboratory(np.zeros(3), 1.0, spread)
+def apart(spread: float) -> Laboratory:
+    return Laboratory(np.zeros(3), 1.0, spread)
 
+
+def test_only_what_held_out_cells_lack_is_rehearsed():
     held_out = [apart(0.3), apart(0.6)]
     assert share_to_rehearse(apart(0.6), held_out) == 0
     assert share_to_rehearse(apart(1.0), held_out) == pytest.approx(0.8)
@@ -97,9 +98,6 @@ def test_only_what_held_out_cells_lack_is_rehearsed():
 
 
 def test_held_out_parts_that_are_all_twice_as_far_show_nothing_of_the_query():
-    def apart(spread: float) -> Laboratory:
-        return Laboratory(np.zeros(3), 1.0, spread)
-
     assert much_nearer(apart(0.1), [apart(0.3), apart(0.4)])
     assert not much_nearer(apart(0.2), [apart(0.3), apart(0.4)])
     assert not much_nearer(apart(0.1), [apart(0.3), apart(0.1)])

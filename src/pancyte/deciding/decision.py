@@ -204,38 +204,42 @@ class Decider:
 
     def decide(self, query: Cells, limits: Limits) -> Decision:
         """Label a query by the chosen route, learned from the whole reference."""
-        chosen = self.choice.chosen
-        probabilities = chosen.combine(self.answers(query, chosen.members))
-        return self.conclude(query, probabilities, self.crossed(query), limits)
+        given = self.answers(query, self.choice.chosen.members)
+        if SECOND not in given:
+            # for comparison, the cells that took part in choosing are enough
+            given |= self.answers(query, [SECOND], reference=self.tried)
+        return self.conclude(query, given, self.crossed(query), limits)
 
     def conclude(
         self,
         query: Cells,
-        probabilities: np.ndarray,
+        given: Mapping[str, np.ndarray],
         crossed: Mapping[int, np.ndarray],
         limits: Limits,
     ) -> Decision:
-        """Draw sets, novelty and reasons from calibrated probabilities, (cells, labels)."""
+        """Draw labels, sets, novelty and reasons from routes' answers, (cells, labels) each."""
+        probabilities = self.choice.chosen.combine(given)
         strange, embedding = self._strangeness(self.reference, query)
         novelty = novelty_p_values(self.strange[:, COMBINED], strange[:, COMBINED])
-        second = self._second(query, probabilities)
+        second = self._second(query, given, probabilities)
         sets = shown(self.sets(crossed, limits), probabilities, second)
         why = reasons(query, sets, novelty, level=limits.novelty)
         empty = why == EMPTY
         probabilities[empty], sets[empty], novelty[empty] = 0.0, False, 1.0
         return Decision(self.classes, probabilities, sets, novelty, embedding, why, second)
 
-    def _second(self, query: Cells, probabilities: np.ndarray) -> SecondOpinion | None:
+    def _second(
+        self, query: Cells, given: Mapping[str, np.ndarray], probabilities: np.ndarray
+    ) -> SecondOpinion | None:
         chosen = self.choice.chosen
         alone = next((trial for trial in self.choice.trials if trial.members == (SECOND,)), None)
         if alone is None or alone is chosen:
             return None
-        own = alone.combine(self.answers(query, [SECOND], reference=self.tried))
         return second_opinion(
             SECOND,
             self.classes,
             (chosen.probabilities, alone.probabilities),
-            (probabilities, own),
+            (probabilities, alone.combine(given)),
             real=query.counts.getnnz(axis=1) > 0,
         )
 
