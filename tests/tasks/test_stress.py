@@ -114,6 +114,5 @@ def test_cells_of_a_strange_laboratory_are_labelled_worse_and_less_often(dataset
         assert pca[severity, "macro_f1"] < pca[0.0, "macro_f1"] - 0.05
         assert pca[severity, "answered"] == 1
         assert own[severity, "answered"] < own[0.0, "answered"] - 0.05
-        assert own[severity, "accuracy_answered"] > own[severity, "accuracy"]
     assert own[2.0, "accuracy_answered"] > 0.8
     assert own[2.0, "accuracy"] > pca[2.0, "accuracy"] + 0.2
