@@ -1,10 +1,15 @@
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from scipy.sparse import csr_matrix
 
-from pancyte.shapes import Hidden, Tokens, offsets_of
+from pancyte.deciding.rehearsal import Laboratory, rehearsed
+from pancyte.shapes import Cells, Hidden, Tokens, offsets_of
+from pancyte.tasks.stresses import Ambient, Batch, Depth, Dropout
 
 
 def three_cells():
@@ -76,3 +81,32 @@ def test_annotations_are_checked():
     """Were the run-time check off, a wrong number of dimensions would pass in every test."""
     with pytest.raises(TypeCheckError):
         Tokens(torch.zeros(2, 2, dtype=torch.int32), torch.zeros(2), torch.tensor([0, 2]))
+
+
+def test_cells_put_counts_in_order_and_leave_the_callers_matrix_alone():
+    stored = [4.0, 1.0, 0.0, 3.0, 2.0], [2, 0, 1, 1, 1], [0, 3, 5]
+    given = csr_matrix(stored, shape=(2, 3))
+    cells = Cells(given, pd.DataFrame(index=list("abc")), pd.DataFrame(index=list("xy")))
+    assert cells.counts.indices.tolist() == [0, 2, 1]
+    assert cells.counts.data.tolist() == [1, 4, 5]
+    assert (given.data.tolist(), given.indices.tolist()) == (stored[0], stored[1])
+    assert replace(cells).counts is cells.counts
+
+
+def test_chance_draws_the_same_reads_however_counts_are_stored(cells):
+    order = np.argsort(cells.features.index.to_numpy())
+    sorted_, unsorted = (
+        replace(cells, counts=counts, features=cells.features.iloc[order])
+        for counts in (cells.counts[:, order].sorted_indices(), cells.counts[:, order])
+    )
+    assert not cells.counts[:, order].has_sorted_indices
+    stranger = Laboratory(np.linspace(-1, 1, len(order)), 0.5, 1.0)
+    drawn = [
+        [rehearsed(one, stranger, 1.0).counts]
+        + [
+            stress.strained(one, one, 0.5, label_key="cell_type", seed=0)[1].counts
+            for stress in (Depth(), Dropout(), Ambient(), Batch())
+        ]
+        for one in (sorted_, unsorted)
+    ]
+    assert all((first != second).nnz == 0 for first, second in zip(*drawn, strict=True))

@@ -35,7 +35,9 @@ class Cells:
     Attributes
     ----------
     counts
-        Raw counts, (cells, features), CSR with sorted indices and no stored zeros.
+        Raw counts, (cells, features), CSR with sorted indices and no stored zeros; a matrix stored
+        otherwise is copied into that form. So the same cells give the same answer however their
+        file was stored, and whatever is drawn by chance for each count.
     features
         One row per feature; the index is the feature's name and further columns, such as
         ``ensembl_id`` or ``symbol``, are other names it goes by.
@@ -61,6 +63,7 @@ class Cells:
             )
         if len(self.context.columns) and len(self.context) != len(self.obs):
             raise ValueError(f"context has {len(self.context)} rows for {len(self.obs)} cells.")
+        object.__setattr__(self, "counts", ordered(self.counts))
 
     def __len__(self) -> int:
         return len(self.obs)
@@ -70,6 +73,15 @@ class Cells:
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         context = self.context.iloc[rows] if len(self.context.columns) else self.context
         return replace(self, counts=self.counts[rows], obs=self.obs.iloc[rows], context=context)
+
+
+def ordered(counts: csr_matrix) -> csr_matrix:
+    """Return counts with sorted indices, without duplicates or stored zeros; themselves if so."""
+    if not counts.has_canonical_format or not counts.data.all():
+        counts = counts.copy()
+        counts.sum_duplicates()
+        counts.eliminate_zeros()
+    return counts
 
 
 @dataclass(frozen=True)

@@ -130,12 +130,9 @@ def matrix_at(adata: AnnData, place: str) -> Any:
 
 def canonical(matrix: Any) -> csr_matrix:
     """Turn any matrix into float32 CSR, sorted, without duplicates or stored zeros."""
-    counts = csr_matrix(matrix, dtype=np.float32)
-    if not counts.has_canonical_format or not counts.data.all():
-        counts = counts.copy()
-        counts.sum_duplicates()
-        counts.eliminate_zeros()
-    return counts
+    from pancyte.shapes import ordered  # loads torch, which reading a file does without
+
+    return ordered(csr_matrix(matrix, dtype=np.float32))
 
 
 def require_counts(adata: AnnData, found: Located) -> str:

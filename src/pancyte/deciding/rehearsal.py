@@ -119,7 +119,6 @@ def rehearsed(cells: Cells, query: Laboratory, share: float, *, seed: int = 0) -
     made += rng.poisson(whole * np.maximum(factors - 1, 0))
     places = counts.indices.copy(), counts.indptr.copy()
     strained = csr_matrix((made.astype(counts.dtype), *places), counts.shape)
-    strained.eliminate_zeros()
     return replace(cells, counts=strained)
 
 

@@ -163,7 +163,4 @@ def _with_data(cells: Cells, data: np.ndarray) -> Cells:
 
 
 def _with_counts(cells: Cells, counts: csr_matrix) -> Cells:
-    made = csr_matrix(counts, dtype=cells.counts.dtype)
-    made.eliminate_zeros()
-    made.sort_indices()
-    return replace(cells, counts=made)
+    return replace(cells, counts=csr_matrix(counts, dtype=cells.counts.dtype))

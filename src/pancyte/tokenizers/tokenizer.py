@@ -123,10 +123,7 @@ class Tokenizer:
         """Tokenise cells, in their order; a cell without known features gets no tokens."""
         found = self.matched(cells.features)
         check_overlap(found, cells, self.vocabulary.table)
-        counts = cells.counts
-        if not counts.has_sorted_indices:
-            counts = counts.sorted_indices()
-        aligned = AlignedTokenizer(self, found.columns)
+        counts, aligned = cells.counts, AlignedTokenizer(self, found.columns)
         context = self.codes(cells.context, len(cells))
         return aligned(counts.indptr, counts.indices, counts.data, context=context)
 
