@@ -6,6 +6,8 @@ from scipy.special import softmax
 from scipy.stats import binom, kstest
 
 from pancyte.deciding.conformal import (
+    against_held_out,
+    held_out_p_values,
     label_p_values,
     label_sets,
     nonconformity,
@@ -73,6 +75,53 @@ def test_each_fold_is_compared_by_what_was_learned_without_it():
         found = label_p_values(known + learned[folds], folds, strange)
         covered, tested = covered + label_sets(found, 0.1).sum(), tested + 400
     assert covered / tested == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_sets_of_averaged_p_values_are_too_large_unless_held_against_held_out_ones(alpha):
+    """Five donors, one label; whoever is left out, an answer errs anew at each cell."""
+    folds, five = np.repeat(np.arange(5), 100), range(5)
+    averaged, against = [], []
+    for repeat in range(100):
+        rng = np.random.default_rng(repeat)
+        *cells, query = rng.normal(size=(6, 100)) + rng.normal(scale=0.5, size=(6, 1))
+
+        def judge(asked, rng=rng):
+            return asked + rng.normal(size=100)
+
+        known = np.concatenate([judge(cells[one]) for one in five])
+        asked = {one: judge(query)[:, None] for one in five}
+        judged = {
+            one: {other: judge(cells[one])[:, None] for other in five if other != one}
+            for one in five
+        }
+        found = label_p_values(known, folds, asked)
+        held_out = held_out_p_values(np.zeros(500, dtype=int), folds, judged)
+        averaged.append(label_sets(found, alpha).mean())
+        against.append(label_sets(against_held_out(held_out, found), alpha).mean())
+    assert np.mean(averaged) > 1 - alpha + 0.02
+    assert np.mean(against) == pytest.approx(1 - alpha, abs=0.02)
+
+
+def test_held_out_p_values_by_hand():
+    """Three folds, two labels; the third fold alone has cells of the second label."""
+    folds, codes = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 0, 0, 1])
+    judged = {
+        0: {1: np.array([[0.1, 0.9], [0.5, 0.5]]), 2: np.array([[0.2, 0.8], [0.6, 0.4]])},
+        1: {0: np.array([[0.3, 0.7], [0.5, 0.5]]), 2: np.array([[0.1, 0.9], [0.7, 0.3]])},
+        2: {0: np.array([[0.4, 0.6], [0.9, 0.2]]), 1: np.array([[0.3, 0.7], [0.8, 0.1]])},
+    }
+    found = held_out_p_values(codes, folds, judged)
+    # .1 against .3 and .5, .2 against .4; .5 against .3 and .5, .6 against .4: the third fold's
+    # cell of the other label is not compared with, as no other fold has that label
+    assert found[:2] == pytest.approx([4 / 4, 2 / 4])
+    assert found[2:4] == pytest.approx([3 / 4, 2 / 4])
+    by_type = held_out_p_values(codes, folds, judged, by_class=True)
+    assert by_type[:4] == pytest.approx(found[:4])
+    assert by_type[5] == 1.0
+    own = against_held_out(found, np.array([[0.5, 0.5]]), codes=codes)
+    assert own.shape == (1, 2)
+    assert own[0, 0] == (1 + (found[:5] <= 0.5).sum()) / 6
 
 
 def test_each_label_keeps_its_own_promise():

@@ -115,22 +115,25 @@ def test_a_few_cells_of_the_same_experiment_are_not_another_laboratory(halves, c
 
 
 def test_sets_hold_for_another_laboratory_only_if_it_was_rehearsed(halves, monkeypatch):
+    """In the mean of three: reads are drawn by chance, and two cells in a hundred are at stake."""
     reference, query = halves
     alone = replace(reference, obs=reference.obs[["cell_type"]])
-    _, other = Batch().strained(reference, query, 1.6, label_key="cell_type", seed=5)
-    covered, strange = {}, {}
-    truth = column(other, "cell_type")
+    truth = column(query, "cell_type")
+    covered, strange = {True: [], False: []}, {True: [], False: []}
     for rehearse in (True, False):
         if not rehearse:
             monkeypatch.setattr("pancyte.deciding.decision.share_to_rehearse", lambda *_: 0.0)
-        decider = Decider(routes(()), seed=0).fit(alone, "cell_type", query=other)
-        decision = decider.decide(other, Limits(alpha=0.1))
-        row = np.searchsorted(decision.classes, truth)
-        covered[rehearse] = decision.sets[np.arange(len(truth)), row].mean()
-        strange[rehearse] = (decision.novelty < 0.1).mean()
-        assert ("measured otherwise" in decider.record()["laboratory"]) == rehearse
-    assert covered[True] > covered[False] + 0.03
-    assert abs(strange[True] - 0.1) < abs(strange[False] - 0.1)
+        for seed in (5, 6, 7):
+            _, other = Batch().strained(reference, query, 1.6, label_key="cell_type", seed=seed)
+            decider = Decider(routes(()), seed=0).fit(alone, "cell_type", query=other)
+            decision = decider.decide(other, Limits(alpha=0.1))
+            row = np.searchsorted(decision.classes, truth)
+            covered[rehearse].append(decision.sets[np.arange(len(truth)), row].mean())
+            strange[rehearse].append((decision.novelty < 0.1).mean())
+            assert ("measured otherwise" in decider.record()["laboratory"]) == rehearse
+    assert np.mean(covered[True]) > np.mean(covered[False]) + 0.01
+    assert np.mean(covered[True]) == pytest.approx(0.9, abs=0.03)
+    assert (np.subtract(strange[True], 0.1) < np.subtract(strange[False], 0.1) / 3).all()
 
 
 def under_both(cells: Cells, seed: int) -> Cells:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,9 @@ from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.choice import Choice, choose
 from pancyte.deciding.conformal import (
     Kind,
+    against_held_out,
     check_rate,
+    held_out_p_values,
     label_p_values,
     label_sets,
     nonconformity,
@@ -145,6 +149,7 @@ class Decider:
         self.folds: Folds
         self.tried: Cells
         self.without: dict[int, np.ndarray]
+        self.twice: dict[int, dict[int, np.ndarray]]
 
     def fit(self, reference: Cells, label_key: str, *, query: Cells) -> Decider:
         """Try every route on held-out donors of the reference, over the genes of the query.
@@ -181,11 +186,11 @@ class Decider:
         answers = {r.name: np.zeros((len(tried), len(self.classes))) for r in self.routes}
         strange, scored = np.zeros((len(tried), len(VIEWS))), np.zeros(len(tried), dtype=bool)
         self.share = self._rehearse()
+        asked = rehearsed(tried, self.laboratory, self.share, seed=self.seed)
         for fold, learned in self.without.items():
             held = np.flatnonzero(folds.codes == fold)
             scored[held] = np.isin(labels[held], labels[learned])
-            asked = rehearsed(tried.select(held), self.laboratory, self.share, seed=self.seed)
-            parts = tried.select(learned), asked
+            parts = tried.select(learned), asked.select(held)
             strange[held], _ = self._strangeness(*parts)
             for route in self.routes:
                 answers[route.name][held] = self._ask(route, *parts)
@@ -200,6 +205,7 @@ class Decider:
             self.folds,
             seed=self.seed,
         )
+        self.twice = self._without_two(asked.select(scored))
         return self
 
     def decide(self, query: Cells, limits: Limits) -> Decision:
@@ -259,16 +265,24 @@ class Decider:
         return crossed
 
     def sets(self, crossed: Mapping[int, np.ndarray], limits: Limits) -> np.ndarray:
-        """List the labels left by what is `crossed`, (cells, labels); see `label_p_values`."""
+        """List the labels left by what is `crossed`, (cells, labels); see `label_p_values`.
+
+        Where donors were held out, p-values are compared with those of held-out cells; see
+        `against_held_out`.
+        """
         codes = np.searchsorted(self.classes, self.labels)
-        known = nonconformity(self.choice.chosen.probabilities, kind=limits.sets)
-        scores = {fold: nonconformity(p, kind=limits.sets) for fold, p in crossed.items()}
-        found = label_p_values(
-            known[np.arange(len(codes)), codes],
-            self.folds.codes,
-            scores,
-            codes=codes if limits.by_class else None,
-        )
+        own = codes if limits.by_class else None
+        strange = partial(nonconformity, kind=limits.sets)
+        known = strange(self.choice.chosen.probabilities)[np.arange(len(codes)), codes]
+        scores = {fold: strange(given) for fold, given in crossed.items()}
+        found = label_p_values(known, self.folds.codes, scores, codes=own)
+        if self.twice:
+            judged = {
+                one: {other: strange(given) for other, given in by_other.items()}
+                for one, by_other in self.twice.items()
+            }
+            held_out = held_out_p_values(codes, self.folds.codes, judged, by_class=limits.by_class)
+            found = against_held_out(held_out, found, codes=own)
         return label_sets(found, limits.alpha)
 
     def record(self) -> dict[str, Any]:
@@ -312,6 +326,39 @@ class Decider:
             )
             for fold, learned in self.without.items()
         ]
+
+    def _without_two(self, asked: Cells) -> dict[int, dict[int, np.ndarray]]:
+        """Ask about each two folds what was learned without both, so that each is once the query.
+
+        Parameters
+        ----------
+        asked
+            The scored held-out cells, as the query's laboratory would have measured them.
+
+        Returns
+        -------
+        By fold and by the other one, calibrated probabilities of the first one's scored cells,
+        (cells, labels). Nothing if there are fewer than three folds, or if cells were held out by
+        chance: they show nothing of another donor, and sets of averaged p-values, which are
+        larger where it matters, are the more careful ones then.
+        """
+        if self.folds.key is None:
+            return {}
+        chosen, labels = self.choice.chosen, column(self.tried, self.label_key)
+        found: dict[int, dict[int, np.ndarray]] = {fold: {} for fold in self.without}
+        for one, other in combinations(self.without, 2):
+            learned = np.intersect1d(self.without[one], self.without[other])
+            if len(np.unique(labels[learned])) < 2:
+                return {}
+            rows = np.flatnonzero(np.isin(self.folds.codes, (one, other)))
+            given = chosen.combine(
+                self.answers(
+                    asked.select(rows), chosen.members, reference=self.tried.select(learned)
+                )
+            )
+            for fold, left in ((one, other), (other, one)):
+                found[fold][left] = given[self.folds.codes[rows] == fold]
+        return found
 
     def _compare(self, known: Cells, asked: Cells) -> Laboratory:
         return compare(known, asked, label_key=self.label_key, seed=self.seed)
