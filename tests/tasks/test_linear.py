@@ -67,6 +67,35 @@ def test_what_a_laboratory_does_to_single_types_is_learned_from_the_query(split)
     assert scores[2] > max(scores[:2]) + 0.02
 
 
+def accuracy_of_strange(split, rows):
+    """Accuracy of self-training on cells of another laboratory, which is another one each time."""
+    query, truth, found = split.query.select(rows), split.query_labels[rows], []
+    for seed in range(5):
+        _, strange = Batch().strained(query, query, 1.5, label_key="cell_type", seed=seed)
+        found.append((labelled(SelfTrained(), split, strange).labels == truth).mean())
+    return np.mean(found)
+
+
+def test_types_that_weigh_alike_find_a_shift_that_a_wrong_mixture_hides(split, monkeypatch):
+    """With five cells of each type to learn from, ridge is wrong about the composition."""
+    rows = [
+        np.flatnonzero(split.reference_labels == name)[:5]
+        for name in np.unique(split.reference_labels)
+    ]
+    few = replace(split, reference=split.reference.select(np.sort(np.concatenate(rows))))
+    everyone = np.arange(len(split.query))
+    found = accuracy_of_strange(few, everyone)
+    monkeypatch.setattr(linear, "ROUNDS", 0)
+    assert found > accuracy_of_strange(few, everyone) + 0.03
+
+
+def test_types_that_are_not_there_do_not_shift_a_query_of_one(split, monkeypatch):
+    alone = np.flatnonzero(split.query_labels == "pancreatic D cell")
+    found = accuracy_of_strange(split, alone)
+    monkeypatch.setattr(linear, "DOMINANT", 1.0)
+    assert found > accuracy_of_strange(split, alone) + 0.03
+
+
 @pytest.mark.parametrize("method", [ShiftedCentroid(), SelfTrained()], ids=lambda m: m.name)
 def test_one_cell_and_an_empty_one_get_an_answer(method, split):
     empty = split.query.select(np.arange(3))
