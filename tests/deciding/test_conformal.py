@@ -103,6 +103,16 @@ def test_sets_of_averaged_p_values_are_too_large_unless_held_against_held_out_on
     assert np.mean(against) == pytest.approx(1 - alpha, abs=0.02)
 
 
+def test_careful_sets_take_the_fold_for_which_a_label_is_least_strange():
+    folds, known = np.repeat([0, 1], 10), np.arange(20) / 20
+    asked = {0: np.array([[0.9, 0.3]]), 1: np.array([[0.5, 0.96]])}
+    found = label_p_values(known, folds, asked, careful=True)
+    np.testing.assert_allclose(found, [[11 / 21, 15 / 21]])
+    assert (found >= label_p_values(known, folds, asked)).all()
+    own = label_p_values(known, folds, asked, codes=np.arange(20) % 2, careful=True)
+    np.testing.assert_allclose(own, [[6 / 11, 8 / 11]])
+
+
 def test_held_out_p_values_by_hand():
     """Three folds, two labels; the third fold alone has cells of the second label."""
     folds, codes = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 0, 0, 1])

@@ -132,7 +132,7 @@ def test_sets_hold_for_another_laboratory_only_if_it_was_rehearsed(halves, monke
             strange[rehearse].append((decision.novelty < 0.1).mean())
             assert ("measured otherwise" in decider.record()["laboratory"]) == rehearse
     assert np.mean(covered[True]) > np.mean(covered[False]) + 0.01
-    assert np.mean(covered[True]) == pytest.approx(0.9, abs=0.03)
+    assert 0.9 <= np.mean(covered[True]) <= 0.95
     assert (np.subtract(strange[True], 0.1) < np.subtract(strange[False], 0.1) / 3).all()
 
 

@@ -94,7 +94,7 @@ def test_types_that_weigh_alike_find_a_shift_that_a_wrong_mixture_hides(dataset,
 def test_types_that_are_not_there_do_not_shift_a_query_of_one(split, monkeypatch):
     alone = np.flatnonzero(split.query_labels == "pancreatic D cell")
     found = accuracy_of_strange(split, alone)
-    monkeypatch.setattr(linear, "DOMINANT", 1.0)
+    monkeypatch.setattr(linear, "MIXED", (1.0, 2.0))
     assert found > accuracy_of_strange(split, alone) + 0.03
 
 

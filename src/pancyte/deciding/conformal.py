@@ -54,6 +54,7 @@ def label_p_values(
     scores: Mapping[int, np.ndarray],
     *,
     codes: ArrayLike | None = None,
+    careful: bool = False,
 ) -> np.ndarray:
     """Share of held-out cells that are at least as strange as each label would be for each cell.
 
@@ -75,6 +76,10 @@ def label_p_values(
         Column of each held-out cell's true label. If given, a label is compared with the cells
         that have it, so that the promise holds for each cell type (Vovk 2012, *Conditional
         validity*, arXiv:1209.2673; "Mondrian").
+    careful
+        Whether a label is as strange as for that fold's answer for which it is least strange, and
+        compared with all held-out cells, so that sets hold the true one at least as often as was
+        asked for, whatever folds do (CV-minmax of Barber et al. 2021).
 
     Returns
     -------
@@ -90,7 +95,11 @@ def label_p_values(
     """
     known, fold_of = np.asarray(calibration, dtype=np.float64), np.asarray(folds)
     result = np.zeros_like(next(iter(scores.values())), dtype=np.float64)
+    least = np.min(list(scores.values()), axis=0) if careful else None
     for some, columns in _compared(len(known), result.shape[1], codes):
+        if least is not None:
+            result[:, columns] = _tail(known[some], least[:, columns])
+            continue
         for fold, strange in scores.items():
             mine = known[some][fold_of[some] == fold]
             result[:, columns] += _at_least(mine, strange[:, columns])

@@ -268,14 +268,15 @@ class Decider:
         """List the labels left by what is `crossed`, (cells, labels); see `label_p_values`.
 
         Where donors were held out, p-values are compared with those of held-out cells; see
-        `against_held_out`.
+        `against_held_out`. Where cells were held out by chance, sets are the careful ones.
         """
         codes = np.searchsorted(self.classes, self.labels)
         own = codes if limits.by_class else None
         strange = partial(nonconformity, kind=limits.sets)
         known = strange(self.choice.chosen.probabilities)[np.arange(len(codes)), codes]
         scores = {fold: strange(given) for fold, given in crossed.items()}
-        found = label_p_values(known, self.folds.codes, scores, codes=own)
+        by_chance = self.folds.key is None
+        found = label_p_values(known, self.folds.codes, scores, codes=own, careful=by_chance)
         if self.twice:
             judged = {
                 one: {other: strange(given) for other, given in by_other.items()}
@@ -339,8 +340,7 @@ class Decider:
         -------
         By fold and by the other one, calibrated probabilities of the first one's scored cells,
         (cells, labels). Nothing if there are fewer than three folds, or if cells were held out by
-        chance: they show nothing of another donor, and sets of averaged p-values, which are
-        larger where it matters, are the more careful ones then.
+        chance: they show nothing of another donor, so `sets` has to be more careful than they say.
         """
         if self.folds.key is None:
             return {}

@@ -25,8 +25,9 @@ FEWEST = 3
 """So many of them at least, where a label was given to as many."""
 MOST = 5000
 """So many of them at most, taken evenly from these."""
-DOMINANT = 0.5
-"""Types weigh by their number of cells if one has more of them than this."""
+MIXED = 0.4, 0.6
+"""Types weigh alike if none has more of the cells than the first, and not at all if one has more
+than the second."""
 PRESENT = 0.02
 """Share of the cells from which on a type's shift counts in full."""
 ROUNDS = 3
@@ -162,10 +163,11 @@ def _shifted(
     mixture = ridge.predict_proba(asked).mean(axis=0) @ profiles
     shift = np.asarray(asked.mean(axis=0)).ravel() - mixture
     guess = _guess(asked, profiles, ridge, shift)
-    if guess.mean(axis=0).max() <= DOMINANT:
-        for _ in range(ROUNDS):
-            shift = _shift_of_types(asked, profiles, guess)
-            guess = _guess(asked, profiles, ridge, shift)
+    alike = np.interp(guess.mean(axis=0).max(), MIXED, (1, 0))
+    first = shift
+    for _ in range(ROUNDS if alike else 0):
+        shift = alike * _shift_of_types(asked, profiles, guess) + (1 - alike) * first
+        guess = _guess(asked, profiles, ridge, shift)
     return classes, profiles, shift, guess
 
 
