@@ -31,6 +31,7 @@ than the second."""
 PRESENT = 0.02
 """Share of the cells from which on a type's shift counts in full."""
 ROUNDS = 3
+"""How often the shift is found anew; more change nothing (``docs/lab-notes.md``)."""
 
 
 class L2Logistic:
@@ -149,8 +150,8 @@ def _shifted(
     First, by how much the query's mean differs from the mixture of profiles that ridge says it is.
     That hangs on which types are how common, and where ridge is wrong in this, so is the shift, and
     whatever is learned from it. Types that weigh alike do not have this fault. They have another:
-    types that are not there weigh as well, by what is mistaken for them. So where most cells are
-    of one type the first shift stays.
+    types that are not there weigh as well, by what is mistaken for them. So the more cells are of
+    one type, the more of the first shift stays; see `MIXED`.
 
     Returns
     -------
