@@ -116,8 +116,7 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
     names = [route.name for route in decider.routes]
     given = decider.answers(asked, names)
     chosen = decider.choice.chosen
-    crossed = decider.crossed(asked)
-    decision = decider.conclude(asked, given, crossed, Limits())
+    decision = decider.conclude(asked, given, Limits())
     truth = column(asked, "cell_type")
     known = np.isin(truth, decider.classes)
     code = np.searchsorted(decider.classes, truth[known])
@@ -142,7 +141,7 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
     for alpha in ALPHAS:
         for by_class in (False, True):
             limits = Limits(alpha=alpha, by_class=by_class)
-            sets = decider.sets(crossed, limits)
+            sets = decider.sets(asked, decision.probabilities, limits)
             left = shown(sets, decision.probabilities, decision.second)[known]
             tag = f"{alpha}{' by type' if by_class else ''}"
             arrays[f"in {tag}"] = sets[known][np.arange(len(code)), code]

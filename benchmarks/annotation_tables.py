@@ -1,5 +1,6 @@
 """The tables of `annotation.py`, from the answers it kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ ALPHAS = ("0.05", "0.1", "0.2")
 
 def page(work: Path, lines: list[str], models: list[str]) -> str:
     """All tables as one Markdown page."""
-    folds = [dict(np.load(path)) for path in sorted(work.glob("*.npz"))]
+    folds = [load(path) for path in sorted(work.glob("*.npz"))]
     titles = list(dict.fromkeys(str(fold["title"]) for fold in folds))
     groups = {title: [f for f in folds if str(f["title"]) == title] for title in titles}
     seconds = sum(float(fold["seconds"]) for fold in folds)
@@ -24,15 +25,34 @@ def page(work: Path, lines: list[str], models: list[str]) -> str:
         "way to label by cross-validation inside the reference. Cells of a type that the "
         "reference lacks are not scored, except in the last table.\n",
         *lines,
-        f"- {len(folds)} folds; {seconds:.0f} CPU-s for choosing, labelling and all single "
-        f"routes; models tried: {', '.join(models) or 'none'}",
-        "- intervals: 95 %, by drawing cells anew within each fold; ECE with 15 bins",
+        f"- {len(folds)} answers, {len(by_seed(folds))} seeds for each fold: the first learns from "
+        "the whole reference, each other one from four fifths of it, drawn anew; "
+        f"{seconds:.0f} CPU-s for choosing, labelling and all single routes; models tried: "
+        f"{', '.join(models) or 'none'}",
+        "- numbers are means over seeds, ± their standard deviation over seeds; intervals: 95 %, "
+        "by drawing cells anew within each fold; ECE with 15 bins, of all folds of a seed together",
         "- when a second opinion counts as a doubt, and what trust is, was chosen on these folds "
         "and on the pairs of [laboratories](laboratories.md), so what it is worth is a little too "
         "good; in [stress](stress.md) nothing was chosen\n",
     ]
     parts = [goals(groups), labels(groups), confidence(groups), sets(groups), novelty(groups)]
     return "\n".join([*head, *parts])
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """What is kept of one fold, and of which seed it is."""
+    return {**np.load(path), "seed": np.array(path.stem.rsplit(".", 1)[1])}
+
+
+def by_seed(folds) -> list[list[dict[str, np.ndarray]]]:
+    """Folds that were answered with the same seed."""
+    seeds = dict.fromkeys(str(fold["seed"]) for fold in folds)
+    return [[fold for fold in folds if str(fold["seed"]) == seed] for seed in seeds]
+
+
+def over_seeds(folds, value: Callable[..., float]) -> np.ndarray:
+    """What all folds of a seed give, for each seed."""
+    return np.array([value(part) for part in by_seed(folds)])
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -49,25 +69,32 @@ def goals(groups) -> str:
     rows, every = [], []
     for title, folds in groups.items():
         chosen, scores, best = single_routes(folds)
-        right, given = chosen_right(folds)
-        trust = whole(folds, "trust")
-        covered = [whole(folds, f"in {alpha}").mean() for alpha in ALPHAS]
-        off = max(abs(c - (1 - float(alpha))) for c, alpha in zip(covered, ALPHAS, strict=True))
-        every += (
-            areas := [roc_auc_score(found[:, 0] == 1, -found[:, 3]) for _, found in held_out(folds)]
-        )
+        gaps = over_seeds(folds, lambda part, best=best: gap(part, best))
+        errors = over_seeds(folds, lambda part: calibration_error(*chosen_right(part)))
+        sure = over_seeds(folds, by_trust)
+        covered = [
+            over_seeds(folds, lambda part, key=f"in {alpha}": whole(part, key).mean())
+            for alpha in ALPHAS
+        ]
+        off = [
+            abs(each.mean() - (1 - float(alpha)))
+            for each, alpha in zip(covered, ALPHAS, strict=True)
+        ]
+        every += (areas := [area(each) for _, each in held_out(folds)])
         rows.append(
             [
                 title,
-                kept(chosen - scores[best], "{:+.3f}", chosen - scores[best] >= -0.01),
-                kept(error := calibration_error(right, given), "{:.3f}", error <= 0.03),
-                f"{', '.join(f'{c:.3f}' for c in covered)}{'' if off <= 0.02 else ', **missed**'}",
+                kept(gaps, "{:+.3f}", chosen - scores[best] >= -0.01),
+                kept(errors, "{:.3f}", errors.mean() <= 0.03),
+                ", ".join(spread(each, "{:.3f}") for each in covered)
+                + ("" if max(off) <= 0.02 else ", **missed**"),
                 f"{np.mean(areas):.3f}" if areas else "",
-                kept(sure := surest(right, trust), "{:.3f}", sure >= 0.97),
+                kept(sure, "{:.3f}", sure.mean() >= 0.97),
             ]
         )
-    area = kept(np.mean(every), "{:.3f}", np.mean(every) >= 0.85)
-    rows.append([f"mean of {len(every)} missing types", "", "", "", area, ""])
+    mean = np.mean(every)
+    held = f"{mean:.3f}{'' if mean >= 0.85 else ', **missed**'}"
+    rows.append([f"mean of {len(every)} missing types", "", "", "", held, ""])
     head = ["setting", "macro-F1, chosen − best single baseline ≥ −.01", "ECE ≤ .03"]
     head += [
         "coverage of .95, .90, .80 within .02",
@@ -88,8 +115,24 @@ def whole(folds, key: str) -> np.ndarray:
     return np.concatenate([fold[key] for fold in folds])
 
 
-def kept(value: float, shape: str, well: bool) -> str:
-    return shape.format(value) + ("" if well else ", **missed**")
+def kept(values: np.ndarray, shape: str, well: bool) -> str:
+    return spread(values, shape) + ("" if well else ", **missed**")
+
+
+def spread(values: np.ndarray, shape: str) -> str:
+    """Mean over seeds ± standard deviation."""
+    error = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+    return shape.format(values.mean()) + error
+
+
+def gap(folds, best: int) -> float:
+    """By how much the answer's mean macro-F1 is above that of a single route."""
+    return float(np.mean([score(f, f["chosen"]) - score(f, f["by_route"][best]) for f in folds]))
+
+
+def area(seeds: list[np.ndarray]) -> float:
+    """AUROC of the novelty p-value for a missing type's cells, mean over seeds."""
+    return float(np.mean([roc_auc_score(found[:, 0] == 1, -found[:, 3]) for found in seeds]))
 
 
 def single_routes(folds) -> tuple[float, np.ndarray, int]:
@@ -112,10 +155,15 @@ def surest(right: np.ndarray, trust: np.ndarray) -> float:
     return float(right[first].mean())
 
 
-def held_out(folds) -> list[tuple[str, np.ndarray]]:
-    """Types that were taken out of the reference, and what was then said of each cell."""
-    names = sorted(key for fold in folds for key in fold if key.startswith("novel "))
-    return [(name[6:], next(fold[name] for fold in folds if name in fold)) for name in names]
+def by_trust(folds) -> float:
+    """Accuracy of the two thirds with the highest trust."""
+    return surest(chosen_right(folds)[0], whole(folds, "trust"))
+
+
+def held_out(folds) -> list[tuple[str, list[np.ndarray]]]:
+    """Types taken out of the reference, and what was then said of each cell, for each seed."""
+    names = sorted({key for fold in folds for key in fold if key.startswith("novel ")})
+    return [(name[6:], [fold[name] for fold in folds if name in fold]) for name in names]
 
 
 def labels(groups) -> str:
@@ -159,7 +207,6 @@ def confidence(groups) -> str:
     rows = []
     for title, folds in groups.items():
         right, given = chosen_right(folds)
-        raw = whole(folds, "raw")
         novelty = whole(folds, "novelty")
         labelled = whole(folds, "reasons") == ""
         doubtful = whole(folds, "doubtful")
@@ -168,10 +215,10 @@ def confidence(groups) -> str:
                 title,
                 f"{right.mean():.3f}",
                 f"{given.mean():.3f}",
-                calibration(right, raw),
-                calibration(right, given),
-                f"{surest(right, given):.3f}",
-                f"{surest(right, whole(folds, 'trust')):.3f}",
+                calibration(folds, "raw"),
+                calibration(folds, "probability"),
+                f"{over_seeds(folds, lambda part: surest(*chosen_right(part))).mean():.3f}",
+                f"{over_seeds(folds, by_trust).mean():.3f}",
                 f"{labelled.mean():.3f}",
                 f"{right[labelled].mean():.3f}",
                 f"{doubtful.mean():.3f}",
@@ -199,12 +246,14 @@ def confidence(groups) -> str:
     )
 
 
-def calibration(right: np.ndarray, given: np.ndarray) -> str:
-    rng = np.random.default_rng(0)
-    cells = len(right)
+def calibration(folds, key: str) -> str:
+    """ECE, and its interval with the same cells drawn for every seed."""
+    each, rng = by_seed(folds), np.random.default_rng(0)
+    parts = [(chosen_right(part)[0], whole(part, key)) for part in each]
+    cells = len(parts[0][0])
     weights = [rng.multinomial(cells, np.full(cells, 1 / cells), size=200).astype(float)]
-    spread = interval(ece.resampled(binned(right, given), weights))
-    return f"{calibration_error(right, given):.3f} {spread}"
+    redone = np.mean([ece.resampled(binned(*part), weights) for part in parts], axis=0)
+    return f"{np.mean([calibration_error(*part) for part in parts]):.3f} {interval(redone)}"
 
 
 def calibration_error(right: np.ndarray, given: np.ndarray) -> float:
@@ -264,26 +313,29 @@ def by_group(folds, key: str) -> str:
 
 def worst(folds, key: str) -> str:
     truth, held = (whole(folds, name) for name in ("truth", key))
-    rates = [held[truth == name].mean() for name in np.unique(truth) if (truth == name).sum() >= 20]
+    names, counts = np.unique(truth, return_counts=True)
+    enough = names[counts >= 20 * len(by_seed(folds))]
+    rates = [held[truth == name].mean() for name in enough]
     return f"{min(rates):.3f}"
+
+
+def novel(found: np.ndarray) -> list[float]:
+    """How well a missing type is noticed, and what is still labelled rightly, by one seed."""
+    new, right, given, p = found[:, 0] == 1, found[:, 1] == 1, found[:, 2], found[:, 3]
+    views = [roc_auc_score(new, found[:, 4 + view]) for view in range(len(VIEWS))]
+    flagged = [(p[new] < level).mean() for level in (0.01, 0.1)]
+    trust = np.log(given) + np.log(p)
+    return [roc_auc_score(new, -p), *views, *flagged, right.mean(), surest(right, trust)]
 
 
 def novelty(groups) -> str:
     rows, everything = [], []
     for title, folds in groups.items():
-        for name, found in held_out(folds):
-            new, right, given, p = found[:, 0] == 1, found[:, 1] == 1, found[:, 2], found[:, 3]
-            views = [roc_auc_score(new, found[:, 4 + view]) for view in range(len(VIEWS))]
-            trust = np.log(given) + np.log(p)
-            numbers = [
-                roc_auc_score(new, -p),
-                *views,
-                (p[new] < 0.01).mean(),
-                (p[new] < 0.1).mean(),
-            ]
-            numbers += [right.mean(), surest(right, trust)]
-            everything.append([title, *numbers])
-            rows.append([f"{title}: {name}", str(new.sum()), *[f"{n:.3f}" for n in numbers]])
+        for name, seeds in held_out(folds):
+            means = np.mean([novel(found) for found in seeds], axis=0)
+            everything.append([title, *means])
+            cells = str(int(seeds[0][:, 0].sum()))
+            rows.append([f"{title}: {name}", cells, *[f"{n:.3f}" for n in means]])
     head = ["held-out type", "cells", "AUROC", *VIEWS, "flagged at .01", "flagged at .1"]
     head += ["accuracy", "accuracy of the surest 66 %"]
     for title in groups:

@@ -130,7 +130,7 @@ def asked(reference: Cells, query: Cells) -> list[dict[str, Any]]:
         probabilities = decision.probabilities[known]
         right = probabilities.argmax(axis=1) == code
         surest = np.argsort(-decision.trust[known], kind="stable")[: round(0.66 * len(code))]
-        sets = decider.sets(decider.crossed(query), Limits())[known]
+        sets = decider.sets(query, decision.probabilities, Limits())[known]
         labelled, second = decision.reasons[known] == "", decision.second
         agreed = (np.nan, np.nan) if second is None else second.over_all.tolist()
         rows.append({

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -48,144 +47,79 @@ def nonconformity(probabilities: ArrayLike, *, kind: Kind = "lac") -> np.ndarray
     return scores
 
 
-def label_p_values(
-    calibration: ArrayLike,
-    folds: ArrayLike,
-    scores: Mapping[int, np.ndarray],
-    *,
-    codes: ArrayLike | None = None,
-    careful: bool = False,
+def shares_as_strange(
+    probabilities: ArrayLike, strangeness: ArrayLike, *, counted: ArrayLike | None = None
 ) -> np.ndarray:
-    """Share of held-out cells that are at least as strange as each label would be for each cell.
+    """In how many of these cells the true label is at least as strange, by their probabilities.
 
-    A held-out cell was judged by what was learned without its donors, so a new cell is compared
-    with it as judged by the same: both by answers that had as much to learn from. With all folds'
-    cells against one answer learned from everything, sets are too large wherever one donor more
-    makes labels better (measured in ``docs/lab-notes.md``).
+    How sure a method is differs between donors, and more between laboratories, beyond how often it
+    is right. Among the cells it came with, a label is as strange here as another one elsewhere.
 
     Parameters
     ----------
-    calibration
-        Nonconformity of the true label of held-out cells, (held-out cells,).
-    folds
-        With whom each of them was held out, (held-out cells,).
-    scores
-        For each fold the nonconformity of every label for each new cell, by what was learned
-        without that fold, (cells, labels).
-    codes
-        Column of each held-out cell's true label. If given, a label is compared with the cells
-        that have it, so that the promise holds for each cell type (Vovk 2012, *Conditional
-        validity*, arXiv:1209.2673; "Mondrian").
-    careful
-        Whether a label is as strange as for that fold's answer for which it is least strange, and
-        compared with all held-out cells, so that sets hold the true one at least as often as was
-        asked for, whatever folds do (CV-minmax of Barber et al. 2021).
+    probabilities
+        Calibrated, of cells that were measured together, (cells, labels).
+    strangeness
+        Of each label for each of them, as `nonconformity` gives it, (cells, labels).
+    counted
+        Which cells count, (cells,) bool; all if not given.
 
     Returns
     -------
-    (cells, labels), in [0, 1]; 1 for a label that no held-out cell has, if told `codes`.
+    (cells, labels), in [0, 1]: the probability of all labels that are at least as strange, over
+    that of all. No true label is looked at. For a single cell it is what its less probable labels
+    add up to.
 
     Notes
     -----
-    Cross-validation+ of Barber et al. 2021 (Ann. Stat. 49:486), for labels as in Romano et al.
-    2020. Each cell counts alike, whoever it is from: donors that weigh alike (Dunn et al. 2023, J.
-    Am. Stat. Assoc. 118:2491) fell short among those of unlike studies (``docs/lab-notes.md``).
-    With one fold it is the conformal prediction of Vovk, Gammerman & Shafer 2005,
-    *Algorithmic learning in a random world*.
+    Ranks under a predicted distribution as scores: Chernozhukov, Wüthrich & Zhu 2021, PNAS
+    118:e2107794118. There it is the distribution of one case, here of all cells measured together.
     """
-    known, fold_of = np.asarray(calibration, dtype=np.float64), np.asarray(folds)
-    result = np.zeros_like(next(iter(scores.values())), dtype=np.float64)
-    least = np.min(list(scores.values()), axis=0) if careful else None
-    for some, columns in _compared(len(known), result.shape[1], codes):
-        if least is not None:
-            result[:, columns] = _tail(known[some], least[:, columns])
-            continue
-        for fold, strange in scores.items():
-            mine = known[some][fold_of[some] == fold]
-            result[:, columns] += _at_least(mine, strange[:, columns])
-        result[:, columns] = (1 + result[:, columns]) / (len(some) + 1)
-    return result
+    given, strange = np.asarray(probabilities, dtype=np.float64), np.asarray(strangeness)
+    rows = slice(None) if counted is None else np.asarray(counted)
+    order = np.argsort(strange[rows], axis=None, kind="stable")
+    sorted_, mass = strange[rows].ravel()[order], given[rows].ravel()[order]
+    below = np.concatenate([[0.0], np.cumsum(mass)])
+    whole = max(below[-1], np.finfo(np.float64).tiny)
+    return np.asarray(1 - below[np.searchsorted(sorted_, strange, side="left")] / whole)
 
 
-def held_out_p_values(
-    codes: ArrayLike,
-    folds: ArrayLike,
-    judged: Mapping[int, Mapping[int, np.ndarray]],
-    *,
-    by_class: bool = False,
-) -> np.ndarray:
-    """P-value of each held-out cell's true label, had its fold been the query of the others.
-
-    Parameters
-    ----------
-    codes
-        Column of each held-out cell's true label, (held-out cells,).
-    folds
-        With whom each of them was held out, (held-out cells,).
-    judged
-        ``judged[one][other]`` is the nonconformity of every label for the cells of fold `one`, by
-        what was learned without `one` and `other`, (cells of `one`, labels).
-    by_class
-        Whether a label is compared with the cells that have it.
-
-    Returns
-    -------
-    (held-out cells,), by `label_p_values`. Cells of a type that is only in the two folds left out
-    are not compared with.
-    """
-    true, fold_of = np.asarray(codes), np.asarray(folds)
-    result = np.empty(len(true))
-    for one, by_other in judged.items():
-        mine, theirs, strange = fold_of == one, [], []
-        for other in by_other:
-            rows = np.flatnonzero(fold_of == other)
-            learned = np.isin(true[rows], true[~np.isin(fold_of, (one, other))])
-            theirs.append(rows[learned])
-            strange.append(judged[other][one][learned, true[rows[learned]]])
-        rows = np.concatenate(theirs)
-        found = label_p_values(
-            np.concatenate(strange), fold_of[rows], by_other, codes=true[rows] if by_class else None
-        )
-        result[mine] = found[np.arange(mine.sum()), true[mine]]
-    return result
-
-
-def against_held_out(
+def label_p_values(
     held_out: ArrayLike, asked: ArrayLike, *, codes: ArrayLike | None = None
 ) -> np.ndarray:
-    """Share of held-out cells whose true label has a p-value as small as each label's.
+    """How often the true label is as strange as each label would be for each cell.
 
-    A p-value that is an average over folds is too seldom small or large, since answers learned
-    without one fold or another differ, so sets of such are too large where most labels are kept and
-    too small elsewhere (Linusson et al. 2017, *On the calibration of aggregated conformal
-    predictors*, PMLR 60:154). Held-out cells' own p-values show by how much.
+    It is said twice: by the query's own probabilities, and by how often held-out cells' true labels
+    were as strange by theirs. The larger of the two is returned, so that a label is only left out
+    where both say so.
 
     Parameters
     ----------
     held_out
-        As `held_out_p_values` gives them, (held-out cells,).
+        The true label's share (`shares_as_strange`) in each held-out cell, among the cells that
+        were held out with it, (held-out cells,).
     asked
-        As `label_p_values` gives them, (cells, labels).
+        Each label's share in each new cell, (cells, labels).
     codes
-        Column of each held-out cell's true label; if given, a label is compared with the cells that
-        have it.
+        Column of each held-out cell's true label. If given, a label is compared with the cells
+        that have it, so that the promise holds for each cell type (Vovk 2012, *Conditional
+        validity*, arXiv:1209.2673; "Mondrian").
 
     Returns
     -------
-    (cells, labels), in (0, 1].
+    (cells, labels), in (0, 1]; 1 for a label that no held-out cell has, if told `codes`.
+
+    Notes
+    -----
+    If the query is to the reference as held-out cells are to the others, this is conformal
+    prediction (Vovk, Gammerman & Shafer 2005, *Algorithmic learning in a random world*) with whole
+    donors, not cells, drawn alike. What it replaced is told in ``docs/lab-notes.md``.
     """
-    known, given = -np.asarray(held_out, dtype=np.float64), -np.asarray(asked, dtype=np.float64)
-    result = np.empty_like(given)
-    for some, columns in _compared(len(known), given.shape[1], codes):
-        result[:, columns] = _tail(known[some], given[:, columns])
-    return result
-
-
-def _compared(cells: int, labels: int, codes: ArrayLike | None) -> list[tuple[np.ndarray, slice]]:
-    """List which held-out cells which labels are compared with: all, or each with its own."""
+    known, given = -np.asarray(held_out, dtype=np.float64), np.asarray(asked, dtype=np.float64)
     if codes is None:
-        return [(np.arange(cells), slice(None))]
-    return [(np.flatnonzero(np.equal(codes, at)), slice(at, at + 1)) for at in range(labels)]
+        return np.maximum(given, _tail(known, -given))
+    columns = [_tail(known[np.equal(codes, at)], -given[:, at]) for at in range(given.shape[1])]
+    return np.maximum(given, np.column_stack(columns))
 
 
 def check_rate(alpha: float) -> None:

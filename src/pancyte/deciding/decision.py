@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +13,11 @@ from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.choice import Choice, choose
 from pancyte.deciding.conformal import (
     Kind,
-    against_held_out,
     check_rate,
-    held_out_p_values,
     label_p_values,
     label_sets,
     nonconformity,
+    shares_as_strange,
     with_best,
 )
 from pancyte.deciding.folds import Folds, by_chance, make_folds
@@ -149,7 +146,6 @@ class Decider:
         self.folds: Folds
         self.tried: Cells
         self.without: dict[int, np.ndarray]
-        self.twice: dict[int, dict[int, np.ndarray]]
 
     def fit(self, reference: Cells, label_key: str, *, query: Cells) -> Decider:
         """Try every route on held-out donors of the reference, over the genes of the query.
@@ -205,7 +201,6 @@ class Decider:
             self.folds,
             seed=self.seed,
         )
-        self.twice = self._without_two(asked.select(scored))
         return self
 
     def decide(self, query: Cells, limits: Limits) -> Decision:
@@ -214,21 +209,15 @@ class Decider:
         if SECOND not in given:
             # for comparison, the cells that took part in choosing are enough
             given |= self.answers(query, [SECOND], reference=self.tried)
-        return self.conclude(query, given, self.crossed(query), limits)
+        return self.conclude(query, given, limits)
 
-    def conclude(
-        self,
-        query: Cells,
-        given: Mapping[str, np.ndarray],
-        crossed: Mapping[int, np.ndarray],
-        limits: Limits,
-    ) -> Decision:
+    def conclude(self, query: Cells, given: Mapping[str, np.ndarray], limits: Limits) -> Decision:
         """Draw labels, sets, novelty and reasons from routes' answers, (cells, labels) each."""
         probabilities = self.choice.chosen.combine(given)
         strange, embedding = self._strangeness(self.reference, query)
         novelty = novelty_p_values(self.strange[:, COMBINED], strange[:, COMBINED])
         second = self._second(query, given, probabilities)
-        sets = shown(self.sets(crossed, limits), probabilities, second)
+        sets = shown(self.sets(query, probabilities, limits), probabilities, second)
         why = reasons(query, sets, novelty, level=limits.novelty)
         empty = why == EMPTY
         probabilities[empty], sets[empty], novelty[empty] = 0.0, False, 1.0
@@ -256,34 +245,21 @@ class Decider:
         known = self.reference if reference is None else reference
         return {r.name: self._ask(r, known, query) for r in self.routes if r.name in names}
 
-    def crossed(self, query: Cells) -> dict[int, np.ndarray]:
-        """Ask the chosen route as it was learned without each fold; calibrated probabilities."""
-        chosen, crossed = self.choice.chosen, {}
-        for fold, learned in self.without.items():
-            known = self.tried.select(learned)
-            crossed[fold] = chosen.combine(self.answers(query, chosen.members, reference=known))
-        return crossed
-
-    def sets(self, crossed: Mapping[int, np.ndarray], limits: Limits) -> np.ndarray:
-        """List the labels left by what is `crossed`, (cells, labels); see `label_p_values`.
-
-        Where donors were held out, p-values are compared with those of held-out cells; see
-        `against_held_out`. Where cells were held out by chance, sets are the careful ones.
-        """
+    def sets(self, query: Cells, probabilities: np.ndarray, limits: Limits) -> np.ndarray:
+        """List the labels left for each cell, (cells, labels); see `label_p_values`."""
         codes = np.searchsorted(self.classes, self.labels)
-        own = codes if limits.by_class else None
-        strange = partial(nonconformity, kind=limits.sets)
-        known = strange(self.choice.chosen.probabilities)[np.arange(len(codes)), codes]
-        scores = {fold: strange(given) for fold, given in crossed.items()}
-        by_chance = self.folds.key is None
-        found = label_p_values(known, self.folds.codes, scores, codes=own, careful=by_chance)
-        if self.twice:
-            judged = {
-                one: {other: strange(given) for other, given in by_other.items()}
-                for one, by_other in self.twice.items()
-            }
-            held_out = held_out_p_values(codes, self.folds.codes, judged, by_class=limits.by_class)
-            found = against_held_out(held_out, found, codes=own)
+        known = self.choice.chosen.probabilities
+        strange, held_out = nonconformity(known, kind=limits.sets), np.empty(len(codes))
+        for fold in np.unique(self.folds.codes):
+            rows = np.flatnonzero(self.folds.codes == fold)
+            shares = shares_as_strange(known[rows], strange[rows])
+            held_out[rows] = shares[np.arange(len(rows)), codes[rows]]
+        asked = shares_as_strange(
+            probabilities,
+            nonconformity(probabilities, kind=limits.sets),
+            counted=query.counts.getnnz(axis=1) > 0,
+        )
+        found = label_p_values(held_out, asked, codes=codes if limits.by_class else None)
         return label_sets(found, limits.alpha)
 
     def record(self) -> dict[str, Any]:
@@ -327,38 +303,6 @@ class Decider:
             )
             for fold, learned in self.without.items()
         ]
-
-    def _without_two(self, asked: Cells) -> dict[int, dict[int, np.ndarray]]:
-        """Ask about each two folds what was learned without both, so that each is once the query.
-
-        Parameters
-        ----------
-        asked
-            The scored held-out cells, as the query's laboratory would have measured them.
-
-        Returns
-        -------
-        By fold and by the other one, calibrated probabilities of the first one's scored cells,
-        (cells, labels). Nothing if there are fewer than three folds, or if cells were held out by
-        chance: they show nothing of another donor, so `sets` has to be more careful than they say.
-        """
-        if self.folds.key is None:
-            return {}
-        chosen, labels = self.choice.chosen, column(self.tried, self.label_key)
-        found: dict[int, dict[int, np.ndarray]] = {fold: {} for fold in self.without}
-        for one, other in combinations(self.without, 2):
-            learned = np.intersect1d(self.without[one], self.without[other])
-            if len(np.unique(labels[learned])) < 2:
-                return {}
-            rows = np.flatnonzero(np.isin(self.folds.codes, (one, other)))
-            given = chosen.combine(
-                self.answers(
-                    asked.select(rows), chosen.members, reference=self.tried.select(learned)
-                )
-            )
-            for fold, left in ((one, other), (other, one)):
-                found[fold][left] = given[self.folds.codes[rows] == fold]
-        return found
 
     def _compare(self, known: Cells, asked: Cells) -> Laboratory:
         return compare(known, asked, label_key=self.label_key, seed=self.seed)
