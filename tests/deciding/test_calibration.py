@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from pancyte.deciding.calibration import at_temperature, fit_temperature
+from pancyte.deciding.calibration import at_temperature, fit_temperature, wrong_labels
 from pancyte.errors import InputError
 from pancyte.metrics.classification import ece
 
@@ -48,11 +48,20 @@ def test_it_is_the_scale_that_a_logistic_regression_finds(drawn):
     assert fit_temperature(bold, codes) == pytest.approx(1 / regression.coef_[0, 0], rel=0.01)
 
 
-def test_weights_count_like_copies(drawn):
-    honest, codes = drawn[0][:500], drawn[1][:500]
-    times = np.random.default_rng(2).integers(0, 4, 500)
-    copied = fit_temperature(np.repeat(honest, times, axis=0), np.repeat(codes, times))
-    assert fit_temperature(honest, codes, weights=times) == pytest.approx(copied, rel=1e-3)
+@pytest.mark.parametrize("wrong", [0.0, 0.2, 0.4])
+def test_wrong_labels_are_counted_and_probabilities_stay_right(drawn, wrong):
+    honest, codes = drawn
+    rng = np.random.default_rng(3)
+    exchanged = rng.random(len(codes)) < wrong
+    given = np.where(exchanged, (codes + rng.integers(1, 6, len(codes))) % 6, codes)
+    bold = softmax(np.log(honest) * 2, axis=1)
+    share = wrong_labels(bold, given)
+    assert share == pytest.approx(wrong, abs=0.03)
+    restored = at_temperature(bold, fit_temperature(bold, given, wrong=share))
+    assert np.abs(restored - honest).mean() < 0.02
+    if wrong:
+        unaware = at_temperature(bold, fit_temperature(bold, given))
+        assert np.abs(unaware - honest).mean() > 0.05
 
 
 def test_a_vote_of_zero_is_not_impossible():

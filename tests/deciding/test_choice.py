@@ -125,3 +125,19 @@ def test_combine_gives_back_the_held_out_probabilities():
 def test_without_a_baseline_there_is_no_choice():
     with pytest.raises(InputError, match="0 baselines"):
         chosen(model=route(0.9, 1))
+
+
+def test_labels_of_which_many_are_wrong_are_said_to_be_and_reckoned_with():
+    rng = np.random.default_rng(4)
+    exchanged = rng.random(len(LABELS)) < 0.3
+    codes = np.searchsorted(CLASSES, LABELS) + np.where(exchanged, rng.integers(1, 3, 600), 0)
+    given, sure = CLASSES[codes % 3], route(0.99, 1)
+    clean = choose({"pca": sure}, ["pca"], CLASSES, LABELS, FOLDS)
+    wrong = choose({"pca": sure}, ["pca"], CLASSES, given, FOLDS)
+    assert clean.wrong == 0
+    assert clean.doubt() is None
+    assert wrong.wrong == pytest.approx(0.3, abs=0.05)
+    assert "% of the reference's labels look wrong" in wrong.doubt()["told"]
+    sureness = [c.chosen.probabilities.max(axis=1).mean() for c in (clean, wrong)]
+    assert sureness[1] > 0.95
+    assert sureness[1] == pytest.approx(sureness[0], abs=0.04)

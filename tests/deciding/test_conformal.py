@@ -35,7 +35,7 @@ def shares(given, kind="lac"):
 
 def p_values_of(known, true, asked, *, kind="lac", **options):
     """P-values of new cells' labels, with all known cells held out together."""
-    return label_p_values(own(shares(known, kind), true), shares(asked, kind), **options)
+    return label_p_values(shares(known, kind), true, shares(asked, kind), **options)
 
 
 @pytest.mark.parametrize("kind", ["lac", "aps", "raps"])
@@ -89,13 +89,31 @@ def test_shares_and_p_values_by_hand():
     np.testing.assert_allclose(found, [[1.1 / 2, 0.4 / 2], [0.1 / 2, 2 / 2]])
     alone = shares_as_strange(given, nonconformity(given), counted=[True, False])
     np.testing.assert_allclose(alone[0], [1.0, 0.3])
-    held_out = np.array([0.1, 0.5, 0.6, 1.0])
-    np.testing.assert_allclose(label_p_values(held_out, found), [[3 / 5, 2 / 5], [1 / 5, 1.0]])
-    by_type = label_p_values(held_out, found, codes=np.array([0, 0, 0, 1]))
+    true = np.array([0, 0, 0, 1])
+    held_out = np.array([[0.1, 0.2], [0.5, 0.4], [0.6, 0.8], [0.3, 1.0]])
+    np.testing.assert_allclose(
+        label_p_values(held_out, true, found), [[3 / 5, 2 / 5], [1 / 5, 1.0]]
+    )
+    by_type = label_p_values(held_out, true, found, by_class=True)
     np.testing.assert_allclose(by_type, [[3 / 4, 1 / 2], [1 / 4, 1.0]])
     assert label_sets(by_type, 0.25).tolist() == [[True, True], [False, True]]
     with pytest.raises(UsageError, match=r"error rate is 1\.5"):
         label_sets(found, 1.5)
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+@pytest.mark.parametrize("wrong", [0.2, 0.4])
+def test_sets_hold_true_labels_though_many_held_out_ones_are_wrong(wrong, by_class):
+    known, codes = simulated(4000, 0)
+    asked, truth = simulated(4000, 1)
+    rng = np.random.default_rng(2)
+    given = np.where(rng.random(4000) < wrong, (codes + rng.integers(1, 5, 4000)) % 5, codes)
+    found = p_values_of(known, given, asked, by_class=by_class, wrong=wrong)
+    clean = p_values_of(known, codes, asked, by_class=by_class)
+    covered, nominal = (own(label_sets(p, 0.1), truth).mean() for p in (found, clean))
+    assert covered == pytest.approx(nominal, abs=0.04)
+    unaware = label_sets(p_values_of(known, given, asked, by_class=by_class), 0.1)
+    assert unaware.sum() > 1.2 * label_sets(found, 0.1).sum()
 
 
 def test_one_cell_gets_the_labels_that_its_own_probabilities_leave():
@@ -106,14 +124,14 @@ def test_one_cell_gets_the_labels_that_its_own_probabilities_leave():
 def test_each_label_keeps_its_own_promise():
     known, codes = simulated(4000, 0)
     asked, truth = simulated(4000, 1)
-    kept = own(label_sets(p_values_of(known, codes, asked, codes=codes), 0.1), truth)
+    kept = own(label_sets(p_values_of(known, codes, asked, by_class=True), 0.1), truth)
     for code in range(5):
         cells = (truth == code).sum()
         low, high = binom.interval(0.9999, cells, 0.9)
         slack = 4 * np.sqrt(0.09 / (codes == code).sum()) * cells
         assert low - slack <= kept[truth == code].sum() <= high + slack
-    sixth = np.column_stack([asked, np.zeros(4000)])
-    unseen = p_values_of(known, codes, sixth, codes=codes)
+    sixth = [np.column_stack([given, np.zeros(4000)]) for given in (known, asked)]
+    unseen = p_values_of(sixth[0], codes, sixth[1], by_class=True)
     assert (unseen[:, 5] == 1).all()
 
 

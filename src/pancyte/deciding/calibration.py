@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from pancyte.errors import InputError
@@ -14,10 +14,11 @@ FLOOR = 1e-6
 
 COLDEST, HOTTEST = 0.05, 20.0
 
+MOST_WRONG = 0.9
+TINY = np.finfo(np.float64).tiny
 
-def fit_temperature(
-    probabilities: ArrayLike, codes: ArrayLike, *, weights: ArrayLike | None = None
-) -> float:
+
+def fit_temperature(probabilities: ArrayLike, codes: ArrayLike, *, wrong: float = 0.0) -> float:
     """Find how much bolder or more careful a method should have been, on cells it did not see.
 
     Parameters
@@ -25,9 +26,9 @@ def fit_temperature(
     probabilities
         (cells, labels), of cells that were held out from whatever gave them.
     codes
-        Column of each cell's true label, (cells,).
-    weights
-        How much each cell counts, (cells,); all alike if not given.
+        Column of each cell's label, (cells,).
+    wrong
+        Share of these labels that are wrong, any other one as likely; see `wrong_labels`.
 
     Returns
     -------
@@ -44,22 +45,64 @@ def fit_temperature(
     Guo et al. 2017, *On calibration of modern neural networks*, arXiv:1706.04599. One number
     cannot change which label is the most probable one.
     """
-    given, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(codes)
-    if given.ndim != 2 or len(given) != len(truth) or not len(truth):
-        raise InputError(
-            f"Probabilities of shape {given.shape} do not fit {len(truth)} labels.",
-            fix="Give one row of probabilities and one label per held-out cell.",
-        )
-    logits, rows = _logits(given), np.arange(len(truth))
-    shares = np.ones(len(truth)) if weights is None else np.asarray(weights, dtype=np.float64)
-
-    def loss(log_temperature: float) -> float:
-        logs = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-(shares * logs[rows, truth]).sum() / shares.sum())
-
+    loss = _Loss(probabilities, codes)
     bounds = (np.log(COLDEST), np.log(HOTTEST))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    found = minimize_scalar(
+        loss, bounds=bounds, args=(wrong,), method="bounded", options={"xatol": 1e-4}
+    )
     return float(np.exp(found.x))
+
+
+def wrong_labels(probabilities: ArrayLike, codes: ArrayLike) -> float:
+    """Estimate which share of the labels of held-out cells is wrong.
+
+    Where even the surest cells have another label, and any other one, it is the labels that are
+    wrong: no temperature explains that. A method's own errors are most often among its less sure
+    cells, and among similar types.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, labels), of cells that were held out from whatever gave them.
+    codes
+        Column of each cell's label, (cells,).
+
+    Returns
+    -------
+    The share for which, together with the best temperature, labels are likeliest, in [0, .9].
+
+    Notes
+    -----
+    Labels that are exchanged for any other one alike: Natarajan et al. 2013, *Learning with noisy
+    labels*, NeurIPS. Labels that are wrong together, or for a similar type only, are not seen.
+    """
+    loss = _Loss(probabilities, codes)
+    bounds = [(np.log(COLDEST), np.log(HOTTEST)), (0.0, MOST_WRONG)]
+    tried = [
+        minimize(lambda x: loss(*x), start, method="L-BFGS-B", bounds=bounds)
+        for start in ((0.0, 0.02), (-1.0, 0.3))
+    ]
+    return float(min(tried, key=lambda found: found.fun).x[1])
+
+
+class _Loss:
+    """Mean log loss of labels by logarithm of the temperature and share of wrong labels."""
+
+    def __init__(self, probabilities: ArrayLike, codes: ArrayLike) -> None:
+        given, self.codes = np.asarray(probabilities, dtype=np.float64), np.asarray(codes)
+        if given.ndim != 2 or len(given) != len(self.codes) or not len(given):
+            raise InputError(
+                f"Probabilities of shape {given.shape} do not fit {len(self.codes)} labels.",
+                fix="Give one row of probabilities and one label per held-out cell.",
+            )
+        self.logits, self.rows = _logits(given), np.arange(len(given))
+
+    def __call__(self, log_temperature: float, wrong: float) -> float:
+        logs = log_softmax(self.logits / np.exp(log_temperature), axis=1)[self.rows, self.codes]
+        if wrong:
+            others = max(self.logits.shape[1] - 1, 1)
+            logs = np.log((1 - wrong) * np.exp(logs) + wrong * -np.expm1(logs) / others + TINY)
+        return float(-logs.mean())
 
 
 def at_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:

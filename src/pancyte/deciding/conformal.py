@@ -85,7 +85,12 @@ def shares_as_strange(
 
 
 def label_p_values(
-    held_out: ArrayLike, asked: ArrayLike, *, codes: ArrayLike | None = None
+    held_out: ArrayLike,
+    codes: ArrayLike,
+    asked: ArrayLike,
+    *,
+    by_class: bool = False,
+    wrong: float = 0.0,
 ) -> np.ndarray:
     """How often the true label is as strange as each label would be for each cell.
 
@@ -96,30 +101,48 @@ def label_p_values(
     Parameters
     ----------
     held_out
-        The true label's share (`shares_as_strange`) in each held-out cell, among the cells that
-        were held out with it, (held-out cells,).
+        Each label's share (`shares_as_strange`) in each held-out cell, among the cells that were
+        held out with it, (held-out cells, labels).
+    codes
+        Column of each held-out cell's label, (held-out cells,).
     asked
         Each label's share in each new cell, (cells, labels).
-    codes
-        Column of each held-out cell's true label. If given, a label is compared with the cells
-        that have it, so that the promise holds for each cell type (Vovk 2012, *Conditional
-        validity*, arXiv:1209.2673; "Mondrian").
+    by_class
+        Whether a label is compared with the cells that have it, so that the promise holds for each
+        cell type (Vovk 2012, *Conditional validity*, arXiv:1209.2673; "Mondrian").
+    wrong
+        Share of `codes` that are wrong, any other one as likely. As many cells as have another
+        label that strange are not counted.
 
     Returns
     -------
-    (cells, labels), in (0, 1]; 1 for a label that no held-out cell has, if told `codes`.
+    (cells, labels), in (0, 1]; 1 for a label that no held-out cell has, if `by_class`.
 
     Notes
     -----
     If the query is to the reference as held-out cells are to the others, this is conformal
     prediction (Vovk, Gammerman & Shafer 2005, *Algorithmic learning in a random world*) with whole
-    donors, not cells, drawn alike. What it replaced is told in ``docs/lab-notes.md``.
+    donors, not cells, drawn alike. Wrong labels: Sesia, Wang & Tong 2023, arXiv:2309.05092. What it
+    replaced is told in ``docs/lab-notes.md``.
     """
-    known, given = -np.asarray(held_out, dtype=np.float64), np.asarray(asked, dtype=np.float64)
-    if codes is None:
-        return np.maximum(given, _tail(known, -given))
-    columns = [_tail(known[np.equal(codes, at)], -given[:, at]) for at in range(given.shape[1])]
+    known, given = np.asarray(held_out, dtype=np.float64), np.asarray(asked, dtype=np.float64)
+    own = np.arange(known.shape[1]) == np.asarray(codes)[:, None]
+    if not by_class:
+        return np.maximum(given, _rank(known[own], known[~own], given, wrong))
+    columns = [
+        _rank(column[mine], column[~mine], new, wrong)
+        for column, mine, new in zip(known.T, own.T, given.T, strict=True)
+    ]
     return np.maximum(given, np.column_stack(columns))
+
+
+def _rank(own: np.ndarray, others: np.ndarray, asked: np.ndarray, wrong: float) -> np.ndarray:
+    """Share of true labels that are as strange, if a share of them is wrong."""
+    count = _at_least(-own, -asked).astype(np.float64)
+    if wrong and len(others):
+        by_chance = _at_least(-others, -asked) * (len(own) / len(others))
+        count = np.clip((count - wrong * by_chance) / (1 - wrong), 0, len(own))
+    return (1 + count) / (1 + len(own))
 
 
 def check_rate(alpha: float) -> None:

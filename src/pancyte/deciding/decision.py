@@ -249,17 +249,19 @@ class Decider:
         """List the labels left for each cell, (cells, labels); see `label_p_values`."""
         codes = np.searchsorted(self.classes, self.labels)
         known = self.choice.chosen.probabilities
-        strange, held_out = nonconformity(known, kind=limits.sets), np.empty(len(codes))
+        strange = nonconformity(known, kind=limits.sets)
+        held_out = np.empty_like(strange)
         for fold in np.unique(self.folds.codes):
-            rows = np.flatnonzero(self.folds.codes == fold)
-            shares = shares_as_strange(known[rows], strange[rows])
-            held_out[rows] = shares[np.arange(len(rows)), codes[rows]]
+            rows = self.folds.codes == fold
+            held_out[rows] = shares_as_strange(known[rows], strange[rows])
         asked = shares_as_strange(
             probabilities,
             nonconformity(probabilities, kind=limits.sets),
             counted=query.counts.getnnz(axis=1) > 0,
         )
-        found = label_p_values(held_out, asked, codes=codes if limits.by_class else None)
+        found = label_p_values(
+            held_out, codes, asked, by_class=limits.by_class, wrong=self.choice.wrong
+        )
         return label_sets(found, limits.alpha)
 
     def record(self) -> dict[str, Any]:
@@ -272,6 +274,7 @@ class Decider:
             "held_out_cells": len(self.labels),
             "not_scored": self.left_out,
             "laboratory": told(self.laboratory, self.apart, self.share),
+            "wrong_labels": self.choice.doubt(),
             "cross_validation": self.choice.table(),
         }
 

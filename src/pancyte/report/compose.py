@@ -134,8 +134,9 @@ def _way(annotation: dict[str, Any]) -> dict[str, str]:
     if "chosen" in annotation:
         names = {"chosen": "labelled by", "why": "because", "laboratory": "laboratory"}
         facts = {said: annotation[name] for name, said in names.items() if name in annotation}
-        opinion = annotation.get("second_opinion")
-        return facts | ({"second opinion": opinion["told"]} if opinion else {})
+        asides = {"wrong_labels": "reference's labels", "second_opinion": "second opinion"}
+        found = {said: annotation.get(name) for name, said in asides.items()}
+        return facts | {said: aside["told"] for said, aside in found.items() if aside}
     return {"model": annotation["model"]["name"], "method": annotation["method"]}
 
 

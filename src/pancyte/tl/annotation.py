@@ -227,6 +227,8 @@ def _by_trial(
     ).fit(known, label_key, query=query)
     how = decider.record()
     tell(how["why"], f"chosen {how['held_out']}", how["laboratory"])
+    if how["wrong_labels"]:
+        tell(how["wrong_labels"]["told"])
     decision = decider.decide(query, limits)
     second = decision.second
     if second is not None and second.doubtful.any():
