@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 REPLICATES = 200
 CLEARLY = 2.0
 """Standard errors by which one way alone has to be better than an average."""
-MANY_WRONG = 0.08
-"""Share of wrong labels from which on they are reckoned with. What looks like it in references as
-published, where it is methods' errors, is .07 at most (``docs/lab-notes.md``)."""
+MANY_WRONG = 0.06
+"""Wrong labels are reckoned with if their share is above this by two standard errors. What looks
+like it in references as published, where it is methods' errors, is less (``docs/lab-notes.md``)."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,8 @@ class _Judge:
         self.classes, self.labels = classes, labels
         self.codes = np.searchsorted(classes, labels)
         wrong = wrong_labels(first, self.codes)
-        self.wrong = wrong if wrong > MANY_WRONG else 0.0
+        error = np.sqrt(wrong * (1 - wrong) / len(labels))
+        self.wrong = wrong if wrong - 2 * error > MANY_WRONG else 0.0
         _, fold, sizes = np.unique(folds.codes, return_inverse=True, return_counts=True)
         self.even = _adding_up((1 / sizes)[fold][None])
         rng = np.random.default_rng(seed)
