@@ -126,6 +126,7 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
         "chosen": decision.best[known],
         "route": np.array(chosen.name),
         "why": np.array(decider.choice.why),
+        "wrong": np.array(decider.choice.wrong),
         "probability": decision.probabilities[known].max(axis=1),
         "raw": np.mean([given[name] for name in chosen.members], axis=0)[known].max(axis=1),
         "novelty": decision.novelty[known],

@@ -225,6 +225,7 @@ def confidence(groups) -> str:
                 f"{right[doubtful].mean():.3f}" if doubtful.any() else "",
                 f"{np.mean(novelty < 0.01):.3f}",
                 f"{np.mean(novelty < 0.1):.3f}",
+                f"{np.mean([fold['wrong'] for fold in folds]):.3f}",
             ]
         )
     head = [
@@ -237,12 +238,13 @@ def confidence(groups) -> str:
         "by trust",
     ]
     head += ["labelled at alpha .1", "accuracy of these", "given a doubtful label"]
-    head += ["accuracy of these", "novelty p < .01", "p < .1"]
+    head += ["accuracy of these", "novelty p < .01", "p < .1", "labels said to be wrong"]
     return (
         "## Confidence\n\nAll folds together. *Doubtful*: a second opinion, L1 logistic "
         "regression, gives this label less often than it did on held-out cells; *trust* is then "
-        "the second opinion's probability of the label if that is lower. The last two columns "
-        "should be .01 and .1: all these cells are of known types.\n\n" + table(head, rows)
+        "the second opinion's probability of the label if that is lower. Novelty p < .01 and < .1 "
+        "should be .01 and .1: all these cells are of known types. The last column is the share of "
+        "the reference's labels, mean over folds.\n\n" + table(head, rows)
     )
 
 
