@@ -84,7 +84,7 @@ class Choice:
         if not self.wrong:
             return None
         said = (
-            f"about {100 * self.wrong:.0f} % of the reference's labels look wrong: that many "
+            f"as many as {100 * self.wrong:.0f} % of the reference's labels look wrong: that many "
             "held-out cells have another one where labels are surest, too; probabilities and sets "
             "reckon with it, but check those labels"
         )
