@@ -86,14 +86,13 @@ def goals(groups) -> str:
                 title,
                 kept(gaps, "{:+.3f}", chosen - scores[best] >= -0.01),
                 kept(errors, "{:.3f}", errors.mean() <= 0.03),
-                ", ".join(spread(each, "{:.3f}") for each in covered)
-                + ("" if max(off) <= 0.02 else ", **missed**"),
+                ", ".join(spread(each, "{:.3f}") for each in covered) + missed(max(off) <= 0.02),
                 f"{np.mean(areas):.3f}" if areas else "",
                 kept(sure, "{:.3f}", sure.mean() >= 0.97),
             ]
         )
     mean = np.mean(every)
-    held = f"{mean:.3f}{'' if mean >= 0.85 else ', **missed**'}"
+    held = f"{mean:.3f}{missed(mean >= 0.85)}"
     rows.append([f"mean of {len(every)} missing types", "", "", "", held, ""])
     head = ["setting", "macro-F1, chosen − best single baseline ≥ −.01", "ECE ≤ .03"]
     head += [
@@ -116,7 +115,12 @@ def whole(folds, key: str) -> np.ndarray:
 
 
 def kept(values: np.ndarray, shape: str, well: bool) -> str:
-    return spread(values, shape) + ("" if well else ", **missed**")
+    return spread(values, shape) + missed(well)
+
+
+def missed(well: bool) -> str:
+    """Mark a goal that is not kept."""
+    return "" if well else ", **missed**"
 
 
 def spread(values: np.ndarray, shape: str) -> str:

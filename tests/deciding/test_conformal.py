@@ -53,6 +53,15 @@ def test_coverage_is_nominal_if_probabilities_are_too_bold(kind, alpha):
     assert 1 - alpha - error <= covered / tested <= 1 - alpha + 1 / 401 + error
 
 
+def test_the_bound_is_the_textbook_order_statistic():
+    scores, asked = np.arange(1, 20) / 20, np.array([0.9, 0.901, 0.95, 0.951])
+    found = p_values(scores, asked)
+    assert found * 20 == pytest.approx([3, 2, 2, 1])
+    assert label_sets(found, 0.1).tolist() == [True, False, False, False]
+    assert label_sets(found, 0.05).tolist() == [True, True, True, False]
+    assert label_sets(found, 0.04).all()
+
+
 def test_probabilities_that_are_too_careful_make_sets_larger_never_smaller():
     known, codes = simulated(4000, 0, boldness=0.7)
     asked, truth = simulated(4000, 1, boldness=0.7)

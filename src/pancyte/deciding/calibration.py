@@ -12,9 +12,11 @@ from pancyte.errors import InputError
 FLOOR = 1e-6
 """Least probability: a vote of neighbours may give 0, and nothing is impossible."""
 
-COLDEST, HOTTEST = 0.05, 20.0
+LOG_TEMPERATURES = np.log(0.05), np.log(20.0)
+"""The coldest and the hottest that are tried."""
 
 MOST_WRONG = 0.9
+"""Beyond it labels say next to nothing."""
 TINY = np.finfo(np.float64).tiny
 
 
@@ -46,9 +48,8 @@ def fit_temperature(probabilities: ArrayLike, codes: ArrayLike, *, wrong: float 
     cannot change which label is the most probable one.
     """
     loss = _Loss(probabilities, codes)
-    bounds = (np.log(COLDEST), np.log(HOTTEST))
     found = minimize_scalar(
-        loss, bounds=bounds, args=(wrong,), method="bounded", options={"xatol": 1e-4}
+        loss, bounds=LOG_TEMPERATURES, args=(wrong,), method="bounded", options={"xatol": 1e-4}
     )
     return float(np.exp(found.x))
 
@@ -77,7 +78,7 @@ def wrong_labels(probabilities: ArrayLike, codes: ArrayLike) -> float:
     labels*, NeurIPS. Labels that are wrong together, or for a similar type only, are not seen.
     """
     loss = _Loss(probabilities, codes)
-    bounds = [(np.log(COLDEST), np.log(HOTTEST)), (0.0, MOST_WRONG)]
+    bounds = [LOG_TEMPERATURES, (0.0, MOST_WRONG)]
     tried = [
         minimize(lambda x: loss(*x), start, method="L-BFGS-B", bounds=bounds)
         for start in ((0.0, 0.02), (-1.0, 0.3))

@@ -138,11 +138,11 @@ def label_p_values(
 
 def _rank(own: np.ndarray, others: np.ndarray, asked: np.ndarray, wrong: float) -> np.ndarray:
     """Share of true labels that are as strange, if a share of them is wrong."""
-    count = _at_least(-own, -asked).astype(np.float64)
-    if wrong and len(others):
-        by_chance = _at_least(-others, -asked) * (len(own) / len(others))
-        count = np.clip((count - wrong * by_chance) / (1 - wrong), 0, len(own))
-    return (1 + count) / (1 + len(own))
+    if not wrong or not len(others):
+        return _tail(-own, -asked)
+    by_chance = _at_least(-others, -asked) * (len(own) / len(others))
+    count = (_at_least(-own, -asked) - wrong * by_chance) / (1 - wrong)
+    return (1 + np.clip(count, 0, len(own))) / (1 + len(own))
 
 
 def check_rate(alpha: float) -> None:
