@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.sparse import vstack
+from scipy.sparse import csr_matrix, vstack
 
 from pancyte.metrics.classification import macro_f1
 from pancyte.tasks import linear
@@ -65,6 +65,48 @@ def test_what_a_laboratory_does_to_single_types_is_learned_from_the_query(split)
         for method in (ShiftedCentroid(), L2Logistic(), SelfTrained())
     ]
     assert scores[2] > max(scores[:2]) + 0.02
+
+
+def test_profiles_are_means_where_there_is_one_batch_and_free_of_batches_where_there_are_more():
+    rng = np.random.default_rng(0)
+    types, batches = np.repeat(["a", "a", "b", "c"], 50), np.repeat(["x", "y", "x", "y"], 50)
+    true = dict(zip("abc", rng.normal(size=(3, 30)), strict=True))
+    effects = dict(zip("xy", rng.normal(size=(2, 30)), strict=True))
+    cells = csr_matrix([true[t] + effects[b] for t, b in zip(types, batches, strict=True)])
+    classes, means = linear._profiles(cells, types)
+    assert classes.tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(means[0], true["a"] + (effects["x"] + effects["y"]) / 2)
+    np.testing.assert_allclose(linear._profiles(cells, types, np.full(200, "x"))[1], means)
+    _, profiles = linear._profiles(cells, types, batches)
+    confounded, expected = means[1] - means[2], true["b"] - true["c"]
+    left = np.abs(profiles[1] - profiles[2] - expected).mean()
+    assert left < np.abs(confounded - expected).mean() / 1.7
+
+
+@pytest.mark.parametrize("method", [ShiftedCentroid(), SelfTrained()], ids=lambda m: m.name)
+def test_a_reference_of_two_laboratories_with_one_type_in_common(method, split):
+    first, *_ = names = np.unique(split.reference_labels)
+    there = np.isin(split.reference_labels, names[::2])
+    there[np.flatnonzero(split.reference_labels == first)[1::2]] = False
+    order = np.argsort(np.concatenate([np.flatnonzero(~there), np.flatnonzero(there)]))
+    known = replace(
+        split.reference,
+        obs=split.reference.obs.assign(laboratory=np.where(there, "there", "here")),
+    )
+    scores = []
+    for seed in range(3):
+        _, strange = Batch().strained(
+            known, known.select(there), 1.0, label_key="cell_type", seed=seed
+        )
+        counts = vstack([known.select(~there).counts, strange.counts], format="csr")[order]
+        options = {"label_key": "cell_type", "seed": seed}
+        answers = [
+            method.label(replace(known, counts=counts), split.query, batch_key=key, **options)
+            for key in (None, "laboratory")
+        ]
+        scores.append([macro_f1(split.query_labels, answer.labels) for answer in answers])
+    untold, told = np.mean(scores, axis=0)
+    assert told > untold + 0.1
 
 
 def accuracy_of_strange(split, rows):

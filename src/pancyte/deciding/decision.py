@@ -144,6 +144,7 @@ class Decider:
         self.seed = seed
         self.choice: Choice
         self.folds: Folds
+        self.batch_key: str | None
         self.tried: Cells
         self.without: dict[int, np.ndarray]
 
@@ -179,6 +180,7 @@ class Decider:
         labels = column(tried, label_key)
         self.tried = tried
         folds = self._deal(labels, query)
+        self.batch_key = folds.key
         answers = {r.name: np.zeros((len(tried), len(self.classes))) for r in self.routes}
         strange, scored = np.zeros((len(tried), len(VIEWS))), np.zeros(len(tried), dtype=bool)
         self.share = self._rehearse()
@@ -315,7 +317,9 @@ class Decider:
         return share_to_rehearse(self.laboratory, self.apart)
 
     def _ask(self, route: Route, reference: Cells, query: Cells) -> np.ndarray:
-        answer = route.label(reference, query, label_key=self.label_key, seed=self.seed)
+        answer = route.label(
+            reference, query, label_key=self.label_key, batch_key=self.batch_key, seed=self.seed
+        )
         return in_columns(answer, self.classes)
 
     def _strangeness(self, reference: Cells, query: Cells) -> tuple[np.ndarray, np.ndarray]:

@@ -49,12 +49,22 @@ class Route:
         return name if self.adaptation == "direct" else f"{name} ({self.adaptation})"
 
     def label(
-        self, reference: Cells, query: Cells, *, label_key: str, seed: int = 0
+        self,
+        reference: Cells,
+        query: Cells,
+        *,
+        label_key: str,
+        batch_key: str | None = None,
+        seed: int = 0,
     ) -> LabelProbabilities:
-        """Return the probability of each reference label for each query cell."""
+        """Return the probability of each reference label for each query cell.
+
+        The reference's batches (donors, studies) are told to methods that label, not to those that
+        embed, which would need the query's as well.
+        """
         if self.adaptation == "direct":
             answer: LabelProbabilities = self.method.label(
-                reference, query, label_key=label_key, batch_key=None, seed=seed
+                reference, query, label_key=label_key, batch_key=batch_key, seed=seed
             )
             return answer
         known, asked = embedded(self.method, reference, query, batch_key=None, seed=seed)

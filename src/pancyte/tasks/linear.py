@@ -6,14 +6,13 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import vstack
+from scipy.sparse import csr_matrix, vstack
 
 from pancyte.tasks.dataset import column
 from pancyte.tasks.expression import expression, while_same_cells
 from pancyte.tasks.task import LabelProbabilities
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
 
     from pancyte.shapes import Cells
@@ -32,6 +31,10 @@ PRESENT = 0.02
 """Share of the cells from which on a type's shift counts in full."""
 ROUNDS = 3
 """How often the shift is found anew; more change nothing (``docs/lab-notes.md``)."""
+FEW = 10
+"""Mean of a type in a batch: with so many cells it counts half; fewer may be labels gone wrong."""
+DRAWN_TO_ZERO = 1.0
+"""So many types are added to each batch that show no effect of it."""
 
 
 class L2Logistic:
@@ -77,9 +80,11 @@ class ShiftedCentroid:
     Ridge regression (`L2Logistic`) says roughly of which type each cell of the query is. By how
     much a type's mean expression of a gene, log-normalised, differs from the reference's, in the
     mean of the types that are there, is the laboratory's and is subtracted from every cell. Cells
-    are labelled again and the shift is found anew, three times; then as `Centroid`. Transductive,
-    without labels of the query: a cell's label depends on the cells beside it, and a query of a few
-    cells, or of several laboratories in one, is shifted wrongly.
+    are labelled again and the shift is found anew, three times; then as `Centroid`. With a
+    ``batch_key``, profiles are what is left of the reference's types when what each of its batches
+    does is taken off. Transductive, without labels of the query: a cell's label depends on the
+    cells beside it, and a query of a few cells, or of several laboratories in one, is shifted
+    wrongly.
     """
 
     name = "shifted-centroid"
@@ -89,7 +94,7 @@ class ShiftedCentroid:
     ) -> LabelProbabilities:
         """Return the probability of each reference label for each query cell."""
         _, asked = expression(reference, query)
-        classes, profiles, shift, _ = _shifted(reference, query, label_key)
+        classes, profiles, shift, _ = _shifted(reference, query, label_key, batch_key)
         return LabelProbabilities(classes, _resembling(asked, profiles, shift))
 
 
@@ -110,7 +115,7 @@ class SelfTrained:
     ) -> LabelProbabilities:
         """Return the probability of each reference label for each query cell."""
         known, asked = expression(reference, query)
-        classes, *_, first = _shifted(reference, query, label_key)
+        classes, *_, first = _shifted(reference, query, label_key, batch_key)
         best = first.argmax(axis=1)
         sure = _surest(first.max(axis=1), best)
         labels = np.concatenate([column(reference, label_key), classes[best[sure]]])
@@ -143,7 +148,7 @@ def _surest(confidence: np.ndarray, given: np.ndarray) -> np.ndarray:
 
 
 def _shifted(
-    reference: Cells, query: Cells, label_key: str
+    reference: Cells, query: Cells, label_key: str, batch_key: str | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Find by how much each gene is off in the query, and of which types its cells then are.
 
@@ -160,7 +165,8 @@ def _shifted(
     """
     known, asked = expression(reference, query)
     ridge = _ridge_of(reference, query, label_key=label_key)
-    classes, profiles = _profiles(known, column(reference, label_key))
+    batches = None if batch_key is None else column(reference, batch_key)
+    classes, profiles = _profiles(known, column(reference, label_key), batches)
     mixture = ridge.predict_proba(asked).mean(axis=0) @ profiles
     shift = np.asarray(asked.mean(axis=0)).ravel() - mixture
     guess = _guess(asked, profiles, ridge, shift)
@@ -194,11 +200,28 @@ def _shift_of_types(asked: csr_matrix, profiles: np.ndarray, guess: np.ndarray) 
     return np.asarray(weights @ (means - profiles) / weights.sum())
 
 
-def _profiles(known: csr_matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """List the labels, sorted, and each one's mean expression, (labels, genes)."""
+def _profiles(
+    known: csr_matrix, labels: np.ndarray, batches: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """List the labels, sorted, and each one's mean expression, (labels, genes).
+
+    Where batches are known, a gene's mean in a type and batch is taken to be the sum of an effect
+    of each (least squares, all types and batches alike, batches drawn to 0), and profiles are the
+    types' effects. The mean of a type that one batch has would be that batch's as well.
+    """
     classes, codes = np.unique(labels, return_inverse=True)
-    means = [np.asarray(known[codes == code].mean(axis=0)) for code in range(len(classes))]
-    return classes, np.vstack(means)
+    batch = np.zeros_like(codes) if batches is None else np.unique(batches, return_inverse=True)[1]
+    cells, types = np.arange(len(codes)), len(classes)
+    effects = types + batch.max() + 1
+    pair = codes * effects + batch
+    weights = 1 / (np.bincount(pair)[pair] + FEW)
+    places = (np.r_[cells, cells], np.r_[codes, types + batch])
+    design = csr_matrix((np.ones(2 * len(cells)), places), shape=(len(cells), effects))
+    weighed = csr_matrix((np.r_[weights, weights], places), shape=design.shape)
+    normal = (design.T @ weighed).toarray()
+    normal[range(types, effects), range(types, effects)] += DRAWN_TO_ZERO
+    found = np.linalg.solve(normal, (known.T @ weighed).T.toarray())
+    return classes, np.asarray(found[:types])
 
 
 def _resembling(
