@@ -253,10 +253,11 @@ def confidence(groups) -> str:
 
 
 def calibration(folds, key: str) -> str:
-    """ECE, and its interval with the same cells drawn for every seed."""
-    each, rng = by_seed(folds), np.random.default_rng(0)
-    parts = [(chosen_right(part)[0], whole(part, key)) for part in each]
-    cells = len(parts[0][0])
+    """ECE, and its interval with the same cells drawn for every seed that has all of them yet."""
+    rng = np.random.default_rng(0)
+    parts = [(chosen_right(part)[0], whole(part, key)) for part in by_seed(folds)]
+    cells = max(len(right) for right, _ in parts)
+    parts = [part for part in parts if len(part[0]) == cells]
     weights = [rng.multinomial(cells, np.full(cells, 1 / cells), size=200).astype(float)]
     redone = np.mean([ece.resampled(binned(*part), weights) for part in parts], axis=0)
     return f"{np.mean([calibration_error(*part) for part in parts]):.3f} {interval(redone)}"
