@@ -20,11 +20,11 @@ def labelled(three_studies):
     reference, query = cells.select(~asked), cells.select(asked)
     truth = column(query, "cell_type")
 
-    def label(share: float, most: float = choice.MANY_WRONG):
+    def label(share: float, most: float = choice.MANY_WRONG, seed: int = 0):
         learned = reference
         if share:
             learned, _ = LabelNoise().strained(
-                reference, query, share, label_key="cell_type", seed=1
+                reference, query, share, label_key="cell_type", seed=seed
             )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(choice, "MANY_WRONG", most)
@@ -40,7 +40,16 @@ def labelled(three_studies):
             "labelled": (decision.reasons[known] == "").mean(),
         }
 
-    return {"as published": label(0), "wrong": label(0.3), "unaware": label(0.3, most=1.0)}
+    def exchanged(most: float):
+        each = [label(0.3, most, seed) for seed in range(4)]
+        means = {key: np.mean([one[key] for one in each]) for key in each[0] if key != "told"}
+        return means | {"told": each[0]["told"]}
+
+    return {
+        "as published": label(0),
+        "wrong": exchanged(choice.MANY_WRONG),
+        "unaware": exchanged(1.0),
+    }
 
 
 def test_the_share_is_found_and_told(labelled):

@@ -33,6 +33,7 @@ ROUNDS = 3
 """How often the shift is found anew; more change nothing (``docs/lab-notes.md``)."""
 FEW = 10
 """Mean of a type in a batch: with so many cells it counts half; fewer may be labels gone wrong."""
+EPSILON = float(np.finfo(np.float32).eps)
 DRAWN_TO_ZERO = 1.0
 """So many types are added to each batch that show no effect of it."""
 
@@ -59,8 +60,8 @@ class Centroid:
     """Label a cell by the cell type whose mean profile its own resembles most.
 
     Correlation over the 2,000 highly variable genes after the mean of the types' profiles is
-    taken away, as in correlation-based annotation (Aran et al. 2019, Nat. Immunol. 20:163). A
-    softmax of 20 times the correlation stands for a probability.
+    taken away, with all that is along it, as in correlation-based annotation (Aran et al. 2019,
+    Nat. Immunol. 20:163). A softmax of 20 times the correlation stands for a probability.
     """
 
     name = "centroid"
@@ -196,7 +197,7 @@ def _shift_of_types(asked: csr_matrix, profiles: np.ndarray, guess: np.ndarray) 
     likely /= likely.sum(axis=1, keepdims=True)
     cells = likely.sum(axis=0)
     weights = np.minimum(cells / (PRESENT * len(guess)), 1)
-    means = (asked.T @ likely).T / np.maximum(cells, np.finfo(np.float32).eps)[:, None]
+    means = (asked.T @ likely).T / np.maximum(cells, EPSILON)[:, None]
     return np.asarray(weights @ (means - profiles) / weights.sum())
 
 
@@ -227,14 +228,18 @@ def _profiles(
 def _resembling(
     asked: csr_matrix, profiles: np.ndarray, shift: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """Softmax of each cell's likeness to each profile, (cells, labels); cells stay sparse."""
+    """Softmax of each cell's likeness to each profile, (cells, labels); cells stay sparse.
+
+    Correlation after the mean of the profiles, as shifted, is taken away, and all that is along it:
+    how much of everything a cell has (reads, foreign ones among them) says nothing of its type.
+    """
     from scipy.special import softmax
     from sklearn.preprocessing import normalize
 
     centre = profiles.mean(axis=0)
-    origin, directions = centre + shift, normalize(profiles - centre).T
-    squares = asked.multiply(asked).sum(axis=1)
-    lengths = np.asarray(squares).ravel() - 2 * (asked @ origin) + origin @ origin
-    along = asked @ directions - origin @ directions
-    likeness = along / np.sqrt(np.maximum(lengths, np.finfo(np.float32).eps))[:, None]
+    usual = (centre + shift) / max(float(np.linalg.norm(centre + shift)), EPSILON)
+    directions = profiles - centre
+    directions = normalize(directions - np.outer(directions @ usual, usual))
+    squares = np.asarray(asked.multiply(asked).sum(axis=1)).ravel() - (asked @ usual) ** 2
+    likeness = (asked @ directions.T) / np.sqrt(np.maximum(squares, EPSILON))[:, None]
     return np.asarray(softmax(SHARPNESS * likeness, axis=1))
