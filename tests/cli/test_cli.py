@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy.sparse import csr_matrix
 
 from pancyte.cli.main import run
 from pancyte.models.card import Card
@@ -90,6 +91,17 @@ def test_annotate_tries_ways_and_says_why(call, cells_file, model_folder, tmp_pa
     status, _, err = call(*common, "--donor-key", "patient", "--force")
     assert (status, "no column 'patient'" in err) == (3, True)
     assert call("annotate", cells_file, "-o", tmp_path / "x.h5ad")[0] == 2
+
+
+def test_cells_that_are_empty_are_not_counted_as_unsure(call, cells_file, tmp_path):
+    cells = ad.read_h5ad(cells_file)
+    cells.X = csr_matrix(cells.X.multiply(np.arange(cells.n_obs)[:, None] >= 30))
+    cells.write_h5ad(tmp_path / "some_empty.h5ad")
+    options = ("-r", cells_file, "--label-key", "cell_type", "-o", tmp_path / "out.h5ad", "--json")
+    status, said, _ = call("annotate", tmp_path / "some_empty.h5ad", *options)
+    written, answer = ad.read_h5ad(tmp_path / "out.h5ad").obs, json.loads(said)
+    assert (status, answer["labels"]["unassigned: empty"]) == (0, 30)
+    assert answer["below_half"] == (written["pancyte_probability"][30:] < 0.5).mean()
 
 
 def test_annotate_by_a_marker_file(call, cells_file, tmp_path):

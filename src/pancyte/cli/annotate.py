@@ -93,6 +93,7 @@ def annotate(
 
 def _say(adata: AnnData, path: Path, *, as_json: bool) -> None:
     import pancyte as pan
+    from pancyte.tl.frozen import UNLABELLED
 
     how = pan.tl.history(adata)[-1]
     labels = adata.obs["pancyte_label"].value_counts()
@@ -102,7 +103,8 @@ def _say(adata: AnnData, path: Path, *, as_json: bool) -> None:
         "out": str(path),
     }
     if "pancyte_probability" in adata.obs:
-        unsure = float((adata.obs["pancyte_probability"] < 0.5).mean())
+        asked = adata.obs[adata.obs["pancyte_label"] != UNLABELLED]
+        unsure = float((asked["pancyte_probability"] < 0.5).mean()) if len(asked) else 0.0
         lines.append(f"{unsure:8.1%}  of cells have a probability below .5")
         content["below_half"] = unsure
     if "why" in how:

@@ -6,13 +6,14 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import vstack
 
 from pancyte.tasks.dataset import column
 from pancyte.tasks.expression import expression, while_same_cells
 from pancyte.tasks.task import LabelProbabilities
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
 
     from pancyte.shapes import Cells
@@ -212,17 +213,14 @@ def _profiles(
     """
     classes, codes = np.unique(labels, return_inverse=True)
     batch = np.zeros_like(codes) if batches is None else np.unique(batches, return_inverse=True)[1]
-    cells, types = np.arange(len(codes)), len(classes)
-    effects = types + batch.max() + 1
-    pair = codes * effects + batch
+    pair, shape = codes * (batch.max() + 1) + batch, (len(classes), batch.max() + 1)
     weights = 1 / (np.bincount(pair)[pair] + FEW)
-    places = (np.r_[cells, cells], np.r_[codes, types + batch])
-    design = csr_matrix((np.ones(2 * len(cells)), places), shape=(len(cells), effects))
-    weighed = csr_matrix((np.r_[weights, weights], places), shape=design.shape)
-    normal = (design.T @ weighed).toarray()
-    normal[range(types, effects), range(types, effects)] += DRAWN_TO_ZERO
-    found = np.linalg.solve(normal, (known.T @ weighed).T.toarray())
-    return classes, np.asarray(found[:types])
+    measured = np.bincount(pair, weights, minlength=shape[0] * shape[1]).reshape(shape)
+    # the normal equations of both effects, with those of the batches eliminated
+    share = measured / (measured.sum(axis=0) + DRAWN_TO_ZERO)
+    normal = np.diag(measured.sum(axis=1)) - share @ measured.T
+    pull = (np.eye(len(classes))[codes] - share.T[batch]) * weights[:, None]
+    return classes, np.linalg.solve(normal, (known.T @ pull).T)
 
 
 def _resembling(
