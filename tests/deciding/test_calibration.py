@@ -37,6 +37,16 @@ def test_calibration_error_falls_and_labels_stay(drawn):
     assert ece(codes, answer, careful) < 0.03
 
 
+def test_a_cell_that_weighs_three_times_is_three_cells(drawn):
+    honest, codes = drawn
+    bold = softmax(np.log(honest) * 3, axis=1)
+    times = np.where(bold.argmax(axis=1) == codes, 1, 3)
+    weighed = fit_temperature(bold, codes, weights=times)
+    repeated = fit_temperature(np.repeat(bold, times, axis=0), np.repeat(codes, times))
+    assert weighed == pytest.approx(repeated, rel=1e-3)
+    assert weighed != pytest.approx(fit_temperature(bold, codes), rel=1e-3)
+
+
 def test_it_is_the_scale_that_a_logistic_regression_finds(drawn):
     """With two labels, temperature scaling is a logistic regression without intercept."""
     honest, _ = drawn

@@ -20,7 +20,13 @@ MOST_WRONG = 0.9
 TINY = np.finfo(np.float64).tiny
 
 
-def fit_temperature(probabilities: ArrayLike, codes: ArrayLike, *, wrong: float = 0.0) -> float:
+def fit_temperature(
+    probabilities: ArrayLike,
+    codes: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    wrong: float = 0.0,
+) -> float:
     """Find how much bolder or more careful a method should have been, on cells it did not see.
 
     Parameters
@@ -29,6 +35,8 @@ def fit_temperature(probabilities: ArrayLike, codes: ArrayLike, *, wrong: float 
         (cells, labels), of cells that were held out from whatever gave them.
     codes
         Column of each cell's label, (cells,).
+    weights
+        How much each cell counts, (cells,), or None if all count alike.
     wrong
         Share of these labels that are wrong, any other one as likely; see `wrong_labels`.
 
@@ -47,7 +55,7 @@ def fit_temperature(probabilities: ArrayLike, codes: ArrayLike, *, wrong: float 
     Guo et al. 2017, *On calibration of modern neural networks*, arXiv:1706.04599. One number
     cannot change which label is the most probable one.
     """
-    loss = _Loss(probabilities, codes)
+    loss = _Loss(probabilities, codes, weights)
     found = minimize_scalar(
         loss, bounds=LOG_TEMPERATURES, args=(wrong,), method="bounded", options={"xatol": 1e-4}
     )
@@ -89,7 +97,9 @@ def wrong_labels(probabilities: ArrayLike, codes: ArrayLike) -> float:
 class _Loss:
     """Mean log loss of labels by logarithm of the temperature and share of wrong labels."""
 
-    def __init__(self, probabilities: ArrayLike, codes: ArrayLike) -> None:
+    def __init__(
+        self, probabilities: ArrayLike, codes: ArrayLike, weights: ArrayLike | None = None
+    ) -> None:
         given, self.codes = np.asarray(probabilities, dtype=np.float64), np.asarray(codes)
         if given.ndim != 2 or len(given) != len(self.codes) or not len(given):
             raise InputError(
@@ -97,13 +107,14 @@ class _Loss:
                 fix="Give one row of probabilities and one label per held-out cell.",
             )
         self.logits, self.rows = _logits(given), np.arange(len(given))
+        self.weights = None if weights is None else np.asarray(weights, dtype=np.float64)
 
     def __call__(self, log_temperature: float, wrong: float) -> float:
         logs = log_softmax(self.logits / np.exp(log_temperature), axis=1)[self.rows, self.codes]
         if wrong:
             others = max(self.logits.shape[1] - 1, 1)
             logs = np.log((1 - wrong) * np.exp(logs) + wrong * -np.expm1(logs) / others + TINY)
-        return float(-logs.mean())
+        return float(-np.average(logs, weights=self.weights))
 
 
 def at_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:

@@ -233,7 +233,9 @@ class _Judge:
         return Trial(name, members, baseline, (*each, last), probabilities, *map(float, scores))
 
     def temperature(self, probabilities: np.ndarray) -> float:
-        return fit_temperature(probabilities, self.codes, wrong=self.wrong)
+        """Each fold weighs alike: the query is one study (donor) more, whatever its size."""
+        weights = self.even[0]
+        return fit_temperature(probabilities, self.codes, weights=weights, wrong=self.wrong)
 
     def arrays(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
         answer = self.classes[probabilities.argmax(axis=1)]
