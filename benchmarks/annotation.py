@@ -48,6 +48,25 @@ SETTINGS = (
     Setting("pancreas to baron", "study", "pancreas-4studies", "", "Dataset", "baron-human"),
     Setting("pancreas, technologies", "technology", "pancreas-4studies", "assay", "Dataset"),
 )
+AUTHORS = "Original_annotation"
+"""What those who measured the cells of `pancreas-4studies` called them; ``cell_type`` is from a
+later curation of all four studies."""
+CALLED = {
+    "acinar": "pancreatic acinar cell",
+    "duct": "pancreatic ductal cell",
+    "alpha": "pancreatic A cell",
+    "beta": "type B pancreatic cell",
+    "delta": "pancreatic D cell",
+    "pp": "pancreatic PP cell",
+    "gamma": "pancreatic PP cell",
+    "endothelial": "endothelial cell",
+    "stellate": "pancreatic stellate cell",
+    "activated stellate": "pancreatic stellate cell",
+    "quiescent stellate": "pancreatic stellate cell",
+    "mesenchymal": "pancreatic stellate cell",
+    "macrophage": "macrophage",
+}
+"""How their names begin."""
 NOVEL = ("pancreas, donors", "baron, donors", "hao, lanes", "kang, donors")
 
 
@@ -122,6 +141,7 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
     code = np.searchsorted(decider.classes, truth[known])
     arrays = {
         "truth": truth[known],
+        "authors": by_authors(asked)[known],
         "group": column(asked, group)[known] if group else np.zeros(known.sum()),
         "chosen": decision.best[known],
         "route": np.array(chosen.name),
@@ -149,6 +169,17 @@ def answers(decider: Decider, asked, group: str) -> dict[str, np.ndarray]:
             arrays[f"shown {tag}"] = left[np.arange(len(code)), code]
             arrays[f"size {tag}"] = left.sum(axis=1)
     return arrays
+
+
+def by_authors(cells: Cells) -> np.ndarray:
+    """Cell type by the authors' own name, (cells,); empty if there is none that says it."""
+    if AUTHORS not in cells.obs:
+        return np.full(len(cells), "")
+    names = np.char.lower(column(cells, AUTHORS).astype(str))
+    types = np.full(len(names), "", dtype=object)
+    for begin, label in CALLED.items():
+        types[np.char.startswith(names, begin)] = label
+    return types.astype(str)
 
 
 def doubtful(decision: Decision) -> np.ndarray:

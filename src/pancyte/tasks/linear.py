@@ -34,9 +34,9 @@ ROUNDS = 3
 """How often the shift is found anew; more change nothing (``docs/lab-notes.md``)."""
 FEW = 10
 """Mean of a type in a batch: with so many cells it counts half; fewer may be labels gone wrong."""
-EPSILON = float(np.finfo(np.float32).eps)
 DRAWN_TO_ZERO = 1.0
 """So many types are added to each batch that show no effect of it."""
+EPSILON = float(np.finfo(np.float32).eps)
 
 
 class L2Logistic:
