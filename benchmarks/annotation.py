@@ -19,7 +19,7 @@ from pancyte.corpus.cells import column, to_cells
 from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.decision import Decider, Decision, Limits, shown
 from pancyte.deciding.folds import make_folds
-from pancyte.deciding.novelty import COMBINED, Strangeness, novelty_p_values
+from pancyte.deciding.novelty import COMBINED, Strangeness, alike, novelty_p_values
 from pancyte.deciding.routes import routes
 from pancyte.shapes import Cells
 
@@ -196,7 +196,7 @@ def without_each(decider: Decider, known, asked) -> dict[str, np.ndarray]:
     """
     truth, labels = column(asked, "cell_type"), column(known, "cell_type")
     chosen = decider.choice.chosen
-    whole = decider.reference
+    whole, near = decider.reference, alike(asked.counts)
     arrays = {}
     for name in np.unique(labels):
         if min((truth == name).sum(), (labels == name).sum()) < FEWEST:
@@ -204,14 +204,20 @@ def without_each(decider: Decider, known, asked) -> dict[str, np.ndarray]:
         decider.reference = known.select(labels != name)
         given = chosen.combine(decider.answers(asked, chosen.members))
         fitted = Strangeness(decider.reference, asked).fit(column(decider.reference, "cell_type"))
-        scores, calibration = fitted.scores(), decider.strange[decider.labels != name]
+        scores, others = fitted.scores(), decider.labels != name
+        p_values = novelty_p_values(
+            decider.strange[others][:, COMBINED],
+            scores[:, COMBINED],
+            calibration_alike=decider.alike[others][:, others],
+            alike=near,
+        )
         kept = np.isin(truth, decider.classes)
         arrays[f"novel {name}"] = np.column_stack(
             [
                 truth[kept] == name,
                 decider.classes[given.argmax(axis=1)][kept] == truth[kept],
                 given.max(axis=1)[kept],
-                novelty_p_values(calibration[:, COMBINED], scores[:, COMBINED])[kept],
+                p_values[kept],
                 *scores[kept].T,
             ]
         )

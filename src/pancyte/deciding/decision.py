@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import block_diag, csr_matrix
 
 from pancyte.corpus.cells import column
 from pancyte.corpus.splits import stratified_subsample
@@ -21,7 +22,7 @@ from pancyte.deciding.conformal import (
     with_best,
 )
 from pancyte.deciding.folds import Folds, by_chance, make_folds
-from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
+from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, alike, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.rehearsal import (
     Laboratory,
@@ -195,6 +196,7 @@ class Decider:
         self.folds = replace(folds, codes=folds.codes[scored], groups=folds.groups[scored])
         self.left_out = int((~scored).sum())
         self.labels, self.strange = labels[scored], strange[scored]
+        self.alike = self._alike(asked.select(scored), at_most=len(query))
         self.choice = choose(
             {name: given[scored] for name, given in answers.items()},
             [route.name for route in self.routes if route.baseline],
@@ -217,7 +219,12 @@ class Decider:
         """Draw labels, sets, novelty and reasons from routes' answers, (cells, labels) each."""
         probabilities = self.choice.chosen.combine(given)
         strange, embedding = self._strangeness(self.reference, query)
-        novelty = novelty_p_values(self.strange[:, COMBINED], strange[:, COMBINED])
+        novelty = novelty_p_values(
+            self.strange[:, COMBINED],
+            strange[:, COMBINED],
+            calibration_alike=self.alike,
+            alike=alike(query.counts),
+        )
         second = self._second(query, given, probabilities)
         sets = shown(self.sets(query, probabilities, limits), probabilities, second)
         why = reasons(query, sets, novelty, level=limits.novelty)
@@ -315,6 +322,18 @@ class Decider:
     def _rehearse(self) -> float:
         """Say by how much of the query's effects held-out cells are to be changed."""
         return share_to_rehearse(self.laboratory, self.apart)
+
+    def _alike(self, held_out: Cells, *, at_most: int) -> csr_matrix:
+        """Say how alike cells are that were held out together, as many at a time as are asked."""
+        rng = np.random.default_rng(self.seed)
+        parts = []
+        for fold in np.unique(self.folds.codes):
+            rows = rng.permutation(np.flatnonzero(self.folds.codes == fold))
+            parts += np.array_split(rows, -(-len(rows) // at_most))
+        order = np.concatenate(parts)
+        blocks = block_diag([alike(held_out.counts[part]) for part in parts], format="csr")
+        back = np.argsort(order)
+        return blocks[back][:, back]
 
     def _ask(self, route: Route, reference: Cells, query: Cells) -> np.ndarray:
         answer = route.label(

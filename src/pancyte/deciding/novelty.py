@@ -1,4 +1,4 @@
-"""How unlike anything in the reference a cell is: five views of it, and one p-value."""
+"""How unlike anything in the reference a cell is, by itself and with those that are like it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, identity
 from scipy.special import logsumexp
 
 from pancyte.deciding.conformal import p_values
-from pancyte.tasks.expression import expression, shared_counts
+from pancyte.tasks.expression import GENES, expression, log_normalised, shared_counts, variable
 
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
@@ -23,6 +23,7 @@ acinar cells, as the least strange of all: they are measured, but do not decide.
 
 COMPONENTS, NEIGHBOURS, UNEXPECTED = 50, 15, 10
 CELLS_A_COMPONENT = 5
+OWN_COMPONENTS, FEWEST = 30, 50
 
 
 class Strangeness:
@@ -123,7 +124,13 @@ class Strangeness:
         return squares - 2 * np.asarray(X @ mean).ravel() + mean @ mean
 
 
-def novelty_p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def novelty_p_values(
+    calibration: np.ndarray,
+    scores: np.ndarray,
+    *,
+    calibration_alike: csr_matrix | None = None,
+    alike: csr_matrix | None = None,
+) -> np.ndarray:
     """Combine views into one p-value for *this cell is of a type the reference has*.
 
     Parameters
@@ -132,19 +139,66 @@ def novelty_p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
         Scores of held-out cells of known types, (known cells, views); those to be combined.
     scores
         Scores of the cells asked about, (cells, views).
+    calibration_alike, alike
+        How alike the known cells are to each other, and those asked about, as `alike` gives it,
+        (known cells, known cells) and (cells, cells). Each cell is judged by itself alone if not
+        given.
 
     Returns
     -------
     (cells,), in (0, 1]; small for cells unlike any type. Each view becomes a p-value among the
-    held-out cells; their logs are added (Fisher 1925), and as views depend on each other the sum
-    is judged by its own distribution over the held-out cells.
+    held-out cells; their logs are added (Fisher 1925), averaged over cells that are alike, and as
+    views depend on each other the result is judged by its own distribution over the held-out cells.
     """
 
-    def summed(rows: np.ndarray) -> np.ndarray:
+    def summed(rows: np.ndarray, weights: csr_matrix | None) -> np.ndarray:
         views = (p_values(known, asked) for known, asked in zip(calibration.T, rows.T, strict=True))
-        return -np.sum([np.log(view) for view in views], axis=0)
+        own = -np.sum([np.log(view) for view in views], axis=0)
+        return own if weights is None else weights @ own / np.asarray(weights.sum(axis=1)).ravel()
 
-    return p_values(summed(calibration), summed(scores))
+    return p_values(summed(calibration, calibration_alike), summed(scores, alike))
+
+
+def alike(counts: csr_matrix) -> csr_matrix:
+    """Say how alike cells that were measured together are, whatever the reference knows.
+
+    Counts of one cell are few. A type that the reference lacks is strange in all of its cells,
+    while what is strange about a cell by chance is not so in those next to it.
+
+    Parameters
+    ----------
+    counts
+        Of the cells, (cells, genes), raw.
+
+    Returns
+    -------
+    (cells, cells): 1 for the cell itself, and for its 14 nearest cells on principal components
+    ``exp(-2 (distance / width)**2)``, where the width is how far the 14th is from the one of the
+    two for which that is less. So a cell apart from all others hardly counts them. Of fewer than
+    50 cells each is like itself only, as is a cell without counts.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import NearestNeighbors
+
+    themselves = identity(counts.shape[0], format="csr")
+    some = np.flatnonzero(counts.getnnz(axis=1))
+    if len(some) < FEWEST:
+        return themselves
+    totals = np.asarray(counts[some].sum(axis=1), dtype=np.float64).ravel()
+    logged = log_normalised(counts[some], totals)
+    logged = logged[:, variable(logged, GENES)]
+    rank = min(OWN_COMPONENTS, len(some) // CELLS_A_COMPONENT, logged.shape[1] - 1)
+    if rank < 1 or not (logged.max(axis=0) != logged.min(axis=0)).nnz:
+        return themselves
+    Z = PCA(rank, svd_solver="arpack", random_state=0).fit_transform(logged)
+    search = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(Z)
+    away, near = search.kneighbors(Z)
+    width = np.maximum(away[:, -1], 1e-12)
+    closeness = np.exp(-2 * (away / np.minimum(width[:, None], width[near])) ** 2)
+    rows, columns = np.repeat(some, NEIGHBOURS), some[near.ravel()]
+    others = rows != columns
+    weights = closeness.ravel()[others], (rows[others], columns[others])
+    return csr_matrix(weights, shape=themselves.shape) + themselves
 
 
 def _root(precision: np.ndarray) -> np.ndarray:
