@@ -19,7 +19,8 @@ from pancyte.corpus.cells import column, to_cells
 from pancyte.corpus.splits import stratified_subsample
 from pancyte.deciding.decision import Decider, Decision, Limits, shown
 from pancyte.deciding.folds import make_folds
-from pancyte.deciding.novelty import COMBINED, Strangeness, alike, novelty_p_values
+from pancyte.deciding.likeness import alike
+from pancyte.deciding.novelty import COMBINED, Strangeness, novelty_p_values
 from pancyte.deciding.routes import routes
 from pancyte.shapes import Cells
 
@@ -202,14 +203,14 @@ def without_each(decider: Decider, known, asked) -> dict[str, np.ndarray]:
         if min((truth == name).sum(), (labels == name).sum()) < FEWEST:
             continue
         decider.reference = known.select(labels != name)
-        given = chosen.combine(decider.answers(asked, chosen.members))
+        given = chosen.combine(decider.answers(asked, chosen.members), near)
         fitted = Strangeness(decider.reference, asked).fit(column(decider.reference, "cell_type"))
         scores, others = fitted.scores(), decider.labels != name
         p_values = novelty_p_values(
             decider.strange[others][:, COMBINED],
             scores[:, COMBINED],
-            calibration_alike=decider.alike[others][:, others],
-            alike=near,
+            calibration_near=decider.near[others][:, others],
+            near=near,
         )
         kept = np.isin(truth, decider.classes)
         arrays[f"novel {name}"] = np.column_stack(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix, identity
 from scipy.special import softmax
 
 from pancyte.deciding.choice import choose
@@ -14,6 +15,7 @@ RNG = np.random.default_rng(0)
 LABELS = RNG.choice(CLASSES, size=600)
 DONORS = np.repeat([f"donor {i}" for i in range(10)], 60)
 FOLDS = Folds(np.repeat(np.arange(5), 120), DONORS, "donor", "")
+ALONE = identity(len(LABELS), format="csr")
 
 
 def route(right: float, seed: int) -> np.ndarray:
@@ -27,7 +29,7 @@ def route(right: float, seed: int) -> np.ndarray:
 
 def chosen(**routes):
     baselines = [name for name in routes if not name.startswith("model")]
-    return choose(routes, baselines, CLASSES, LABELS, FOLDS)
+    return choose(routes, baselines, CLASSES, LABELS, FOLDS, ALONE)
 
 
 def test_a_clearly_better_model_is_chosen_and_told_why():
@@ -95,7 +97,7 @@ def test_one_way_is_taken_alone_where_company_spoils_it():
         name: softmax(4 * np.eye(3)[given], axis=1)
         for name, given in (("steady", steady), ("blind", blind))
     }
-    choice = choose(answers, list(answers), CLASSES, labels, FOLDS)
+    choice = choose(answers, list(answers), CLASSES, labels, FOLDS, ALONE)
     assert choice.chosen.members == ("steady",)
     assert "clearly better than any average" in choice.why
 
@@ -119,7 +121,33 @@ def test_scores_and_noise_are_those_of_an_independent_count():
 def test_combine_gives_back_the_held_out_probabilities():
     routes = {"a": route(0.75, 1), "b": route(0.75, 2)}
     choice = chosen(**routes)
-    np.testing.assert_allclose(choice.chosen.combine(routes), choice.chosen.probabilities)
+    again = choice.chosen.combine(routes, ALONE)
+    np.testing.assert_allclose(again, choice.chosen.probabilities)
+
+
+def test_cells_alike_are_asked_where_that_helps_and_only_there():
+    rng = np.random.default_rng(5)
+    codes, rows = np.searchsorted(CLASSES, LABELS), np.repeat(np.arange(600), 4)
+    anyone = rng.choice(600, (600, 4))
+    of_its_type = np.vstack([rng.choice(np.flatnonzero(codes == code), 4) for code in codes])
+    by_chance, same_type = (
+        csr_matrix((np.ones(2400), (rows, cells.ravel())), (600, 600)) + ALONE
+        for cells in (anyone, of_its_type)
+    )
+    routes = {"pca": route(0.7, 1)}
+    alone, misled, helped = (
+        choose(routes, ["pca"], CLASSES, LABELS, FOLDS, near).chosen
+        for near in (ALONE, by_chance, same_type)
+    )
+    assert alone.shared == 0
+    # a little of any other cell makes a way that is too sure more careful
+    assert misled.shared <= 0.25
+    assert misled.macro_f1 == pytest.approx(alone.macro_f1, abs=0.01)
+    assert helped.shared > 0.5
+    assert helped.macro_f1 > alone.macro_f1 + 0.05
+    assert helped.ece < alone.ece / 2
+    again = helped.combine(routes, same_type)
+    np.testing.assert_allclose(again, helped.probabilities)
 
 
 def test_without_a_baseline_there_is_no_choice():
@@ -132,8 +160,8 @@ def test_labels_of_which_many_are_wrong_are_said_to_be_and_reckoned_with():
     exchanged = rng.random(len(LABELS)) < 0.3
     codes = np.searchsorted(CLASSES, LABELS) + np.where(exchanged, rng.integers(1, 3, 600), 0)
     given, sure = CLASSES[codes % 3], route(0.99, 1)
-    clean = choose({"pca": sure}, ["pca"], CLASSES, LABELS, FOLDS)
-    wrong = choose({"pca": sure}, ["pca"], CLASSES, given, FOLDS)
+    clean = choose({"pca": sure}, ["pca"], CLASSES, LABELS, FOLDS, ALONE)
+    wrong = choose({"pca": sure}, ["pca"], CLASSES, given, FOLDS, ALONE)
     assert clean.wrong == 0
     assert clean.doubt() is None
     assert wrong.wrong == pytest.approx(0.3, abs=0.05)

@@ -9,7 +9,8 @@ from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
 from pancyte.corpus.cells import column, to_cells
-from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, alike, novelty_p_values
+from pancyte.deciding.likeness import alike
+from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_a_missing_type_is_seen_better_among_its_own(views):
     known = near[~missing][:, ~missing]
     calibration, asked = scores[~missing][:, COMBINED], scores[:, COMBINED]
     alone = novelty_p_values(calibration, asked)
-    together = novelty_p_values(calibration, asked, calibration_alike=known, alike=near)
+    together = novelty_p_values(calibration, asked, calibration_near=known, near=near)
     assert roc_auc_score(missing, -together) > roc_auc_score(missing, -alone)
     assert np.mean(together[missing] < 0.05) > np.mean(alone[missing] < 0.05)
     assert np.mean(together[~missing] < 0.05) < 0.1
@@ -129,7 +130,7 @@ def test_p_values_among_cells_alike_are_uniform(three_studies):
     half = np.array_split(rng.permutation(counts.shape[0]), 2)
     views = np.log1p(np.asarray(counts.sum(axis=1))) + rng.normal(size=(counts.shape[0], 3))
     known, asked = (alike(counts[rows]) for rows in half)
-    p = novelty_p_values(views[half[0]], views[half[1]], calibration_alike=known, alike=asked)
+    p = novelty_p_values(views[half[0]], views[half[1]], calibration_near=known, near=asked)
     # not kstest: cells that are alike are so together
     assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.025)
     assert np.mean(p <= 0.5) == pytest.approx(0.5, abs=0.06)

@@ -55,11 +55,22 @@ def fit_temperature(
     Guo et al. 2017, *On calibration of modern neural networks*, arXiv:1706.04599. One number
     cannot change which label is the most probable one.
     """
+    return temperature_and_loss(probabilities, codes, weights=weights, wrong=wrong)[0]
+
+
+def temperature_and_loss(
+    probabilities: ArrayLike,
+    codes: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    wrong: float = 0.0,
+) -> tuple[float, float]:
+    """Find the temperature, as `fit_temperature` does, and the mean log loss at it."""
     loss = _Loss(probabilities, codes, weights)
     found = minimize_scalar(
         loss, bounds=LOG_TEMPERATURES, args=(wrong,), method="bounded", options={"xatol": 1e-4}
     )
-    return float(np.exp(found.x))
+    return float(np.exp(found.x)), float(found.fun)
 
 
 def wrong_labels(probabilities: ArrayLike, codes: ArrayLike) -> float:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from pancyte.deciding.calibration import at_temperature, fit_temperature, wrong_labels
+from pancyte.deciding.calibration import (
+    at_temperature,
+    fit_temperature,
+    temperature_and_loss,
+    wrong_labels,
+)
+from pancyte.deciding.likeness import averaged
 from pancyte.errors import InputError
 from pancyte.metrics.classification import accuracy, ece, macro_f1
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from pancyte.deciding.folds import Folds
 
 REPLICATES = 200
@@ -21,6 +29,8 @@ CLEARLY = 2.0
 MANY_WRONG = 0.06
 """Wrong labels are reckoned with if their share is above this by two standard errors. What looks
 like it in references as published, where it is methods' errors, is less (``docs/lab-notes.md``)."""
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Weights that are tried for the answers to cells alike, beside the answer to the cell itself."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,10 @@ class Trial:
     baseline
         Whether no model takes part.
     temperatures
-        Of each member, and of their average.
+        Of each member, and of what is made of them.
+    shared
+        Weight of the answers to cells that are alike, beside the answer to the cell itself: the
+        one of `SHARES` for which labels are likeliest.
     probabilities
         Calibrated, of the scored held-out cells, (cells, classes).
     macro_f1, accuracy, ece
@@ -52,6 +65,7 @@ class Trial:
     members: tuple[str, ...]
     baseline: bool
     temperatures: tuple[float, ...]
+    shared: float
     probabilities: np.ndarray
     macro_f1: float
     accuracy: float
@@ -59,12 +73,15 @@ class Trial:
     behind: float = 0.0
     noise: float = 0.0
 
-    def combine(self, answers: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Turn its members' probabilities for other cells into calibrated ones."""
+    def combine(self, answers: Mapping[str, np.ndarray], near: csr_matrix) -> np.ndarray:
+        """Turn its members' probabilities for other cells into calibrated ones.
+
+        `near` is how alike these cells are, as `pancyte.deciding.likeness.alike` gives it.
+        """
         *each, last = self.temperatures
         given = zip(self.members, each, strict=True)
         mean = np.mean([at_temperature(answers[name], T) for name, T in given], axis=0)
-        return at_temperature(mean, last)
+        return at_temperature(averaged(mean, near, self.shared), last)
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,7 @@ class Choice:
     def table(self) -> list[dict[str, object]]:
         """One row for each trial, best first."""
         rows = sorted(self.trials, key=lambda trial: -trial.macro_f1)
-        numbers = ("macro_f1", "accuracy", "ece", "behind", "noise")
+        numbers = ("macro_f1", "accuracy", "ece", "behind", "noise", "shared")
         return [
             {"route": t.name, "baseline": t.baseline, "chosen": t is self.chosen}
             | {name: round(float(getattr(t, name)), 4) for name in numbers}
@@ -107,6 +124,7 @@ def choose(
     classes: np.ndarray,
     labels: np.ndarray,
     folds: Folds,
+    near: csr_matrix,
     *,
     seed: int = 0,
 ) -> Choice:
@@ -116,7 +134,8 @@ def choose(
     the first with one other is taken, the best of these by macro-F1; a single one only if it is
     better than that by more than two standard errors of the difference. What has a model in it
     replaces the best of the baselines if it is better by more than one (the rule of Breiman et al.
-    1984, *Classification and regression trees*, ch. 3).
+    1984, *Classification and regression trees*, ch. 3). How much the answers to cells that are
+    alike count is found for each by the likelihood of the held-out labels, with the temperature.
 
     Parameters
     ----------
@@ -131,6 +150,8 @@ def choose(
         True label of each cell, (cells,).
     folds
         Who was held out with whom, of these cells.
+    near
+        How alike these cells are to those held out with them, (cells, cells).
     seed
         Seed of the replicates.
 
@@ -145,7 +166,7 @@ def choose(
             f"{len(baselines)} baselines.",
             fix="Give more donors of each cell type.",
         )
-    judge = _Judge(classes, labels, folds, seed, answers[baselines[0]])
+    judge = _Judge(classes, labels, folds, near, seed, answers[baselines[0]])
     singles = [judge.trial((name,), answers, name in baselines) for name in answers]
     simple = [trial for trial in singles if trial.baseline]
     first, *others = baselines
@@ -201,13 +222,24 @@ def _why(chosen: Trial, standing: Trial, trials: Sequence[Trial]) -> str:
     return f"{said}, the only baseline"
 
 
+class _Reckoned(TypedDict):
+    weights: np.ndarray
+    wrong: float
+
+
 class _Judge:
     """Scores trials on the same cells, with each fold weighing alike, and on redrawn donors."""
 
     def __init__(
-        self, classes: np.ndarray, labels: np.ndarray, folds: Folds, seed: int, first: np.ndarray
+        self,
+        classes: np.ndarray,
+        labels: np.ndarray,
+        folds: Folds,
+        near: csr_matrix,
+        seed: int,
+        first: np.ndarray,
     ) -> None:
-        self.classes, self.labels = classes, labels
+        self.classes, self.labels, self.near = classes, labels, near
         self.codes = np.searchsorted(classes, labels)
         wrong = wrong_labels(first, self.codes)
         error = np.sqrt(wrong * (1 - wrong) / len(labels))
@@ -217,25 +249,30 @@ class _Judge:
         rng = np.random.default_rng(seed)
         _, donor = np.unique(folds.groups, return_inverse=True)
         drawn = [_draws(rng, donor.max() + 1)[:, donor], _draws(rng, len(labels))]
+        # each fold weighs alike: the query is one study (donor) more, whatever its size
+        self.reckoned: _Reckoned = {"weights": self.even[0], "wrong": self.wrong}
         self.redrawn = [_adding_up(weights * self.even) for weights in drawn]
 
     def trial(
         self, members: tuple[str, ...], answers: Mapping[str, np.ndarray], baseline: bool
     ) -> Trial:
-        each = [self.temperature(answers[name]) for name in members]
+        each = [fit_temperature(answers[name], self.codes, **self.reckoned) for name in members]
         given = zip(members, each, strict=True)
         mean = np.mean([at_temperature(answers[name], T) for name, T in given], axis=0)
-        last = self.temperature(mean) if len(members) > 1 else 1.0
-        probabilities = at_temperature(mean, last)
+        tried = []
+        for share in SHARES:
+            shared = averaged(mean, self.near, share)
+            last, loss = temperature_and_loss(shared, self.codes, **self.reckoned)
+            tried.append((loss, share, last, shared))
+        _, share, last, shared = min(tried, key=lambda one: one[:2])
+        probabilities = at_temperature(shared, last)
         arrays = self.arrays(probabilities)
         name = members[0] if len(members) == 1 else f"average of {', '.join(members)}"
         scores = (metric.resampled(arrays, [self.even])[0] for metric in (macro_f1, accuracy, ece))
-        return Trial(name, members, baseline, (*each, last), probabilities, *map(float, scores))
-
-    def temperature(self, probabilities: np.ndarray) -> float:
-        """Each fold weighs alike: the query is one study (donor) more, whatever its size."""
-        weights = self.even[0]
-        return fit_temperature(probabilities, self.codes, weights=weights, wrong=self.wrong)
+        temperatures = (*each, last)
+        return Trial(
+            name, members, baseline, temperatures, share, probabilities, *map(float, scores)
+        )
 
     def arrays(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
         answer = self.classes[probabilities.argmax(axis=1)]

@@ -22,7 +22,8 @@ from pancyte.deciding.conformal import (
     with_best,
 )
 from pancyte.deciding.folds import Folds, by_chance, make_folds
-from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, alike, novelty_p_values
+from pancyte.deciding.likeness import alike
+from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.rehearsal import (
     Laboratory,
@@ -196,13 +197,14 @@ class Decider:
         self.folds = replace(folds, codes=folds.codes[scored], groups=folds.groups[scored])
         self.left_out = int((~scored).sum())
         self.labels, self.strange = labels[scored], strange[scored]
-        self.alike = self._alike(asked.select(scored), at_most=len(query))
+        self.near = self._near(asked.select(scored), at_most=len(query))
         self.choice = choose(
             {name: given[scored] for name, given in answers.items()},
             [route.name for route in self.routes if route.baseline],
             self.classes,
             self.labels,
             self.folds,
+            self.near,
             seed=self.seed,
         )
         return self
@@ -217,15 +219,16 @@ class Decider:
 
     def conclude(self, query: Cells, given: Mapping[str, np.ndarray], limits: Limits) -> Decision:
         """Draw labels, sets, novelty and reasons from routes' answers, (cells, labels) each."""
-        probabilities = self.choice.chosen.combine(given)
+        near = alike(query.counts)
+        probabilities = self.choice.chosen.combine(given, near)
         strange, embedding = self._strangeness(self.reference, query)
         novelty = novelty_p_values(
             self.strange[:, COMBINED],
             strange[:, COMBINED],
-            calibration_alike=self.alike,
-            alike=alike(query.counts),
+            calibration_near=self.near,
+            near=near,
         )
-        second = self._second(query, given, probabilities)
+        second = self._second(query, given, near, probabilities)
         sets = shown(self.sets(query, probabilities, limits), probabilities, second)
         why = reasons(query, sets, novelty, level=limits.novelty)
         empty = why == EMPTY
@@ -233,7 +236,11 @@ class Decider:
         return Decision(self.classes, probabilities, sets, novelty, embedding, why, second)
 
     def _second(
-        self, query: Cells, given: Mapping[str, np.ndarray], probabilities: np.ndarray
+        self,
+        query: Cells,
+        given: Mapping[str, np.ndarray],
+        near: csr_matrix,
+        probabilities: np.ndarray,
     ) -> SecondOpinion | None:
         chosen = self.choice.chosen
         alone = next((trial for trial in self.choice.trials if trial.members == (SECOND,)), None)
@@ -243,7 +250,7 @@ class Decider:
             SECOND,
             self.classes,
             (chosen.probabilities, alone.probabilities),
-            (probabilities, alone.combine(given)),
+            (probabilities, alone.combine(given, near)),
             real=query.counts.getnnz(axis=1) > 0,
         )
 
@@ -323,7 +330,7 @@ class Decider:
         """Say by how much of the query's effects held-out cells are to be changed."""
         return share_to_rehearse(self.laboratory, self.apart)
 
-    def _alike(self, held_out: Cells, *, at_most: int) -> csr_matrix:
+    def _near(self, held_out: Cells, *, at_most: int) -> csr_matrix:
         """Say how alike cells are that were held out together, as many at a time as are asked."""
         rng = np.random.default_rng(self.seed)
         parts = []

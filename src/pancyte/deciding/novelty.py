@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_matrix, identity
+from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 
 from pancyte.deciding.conformal import p_values
-from pancyte.tasks.expression import GENES, expression, log_normalised, shared_counts, variable
+from pancyte.deciding.likeness import averaged
+from pancyte.tasks.expression import expression, shared_counts
 
 if TYPE_CHECKING:
     from pancyte.shapes import Cells
@@ -23,7 +24,6 @@ acinar cells, as the least strange of all: they are measured, but do not decide.
 
 COMPONENTS, NEIGHBOURS, UNEXPECTED = 50, 15, 10
 CELLS_A_COMPONENT = 5
-OWN_COMPONENTS, FEWEST = 30, 50
 
 
 class Strangeness:
@@ -128,8 +128,8 @@ def novelty_p_values(
     calibration: np.ndarray,
     scores: np.ndarray,
     *,
-    calibration_alike: csr_matrix | None = None,
-    alike: csr_matrix | None = None,
+    calibration_near: csr_matrix | None = None,
+    near: csr_matrix | None = None,
 ) -> np.ndarray:
     """Combine views into one p-value for *this cell is of a type the reference has*.
 
@@ -139,8 +139,9 @@ def novelty_p_values(
         Scores of held-out cells of known types, (known cells, views); those to be combined.
     scores
         Scores of the cells asked about, (cells, views).
-    calibration_alike, alike
-        How alike the known cells are to each other, and those asked about, as `alike` gives it,
+    calibration_near, near
+        How alike the known cells are to each other, and those asked about, as
+        `pancyte.deciding.likeness.alike` gives it,
         (known cells, known cells) and (cells, cells). Each cell is judged by itself alone if not
         given.
 
@@ -154,51 +155,9 @@ def novelty_p_values(
     def summed(rows: np.ndarray, weights: csr_matrix | None) -> np.ndarray:
         views = (p_values(known, asked) for known, asked in zip(calibration.T, rows.T, strict=True))
         own = -np.sum([np.log(view) for view in views], axis=0)
-        return own if weights is None else weights @ own / np.asarray(weights.sum(axis=1)).ravel()
+        return own if weights is None else averaged(own, weights)
 
-    return p_values(summed(calibration, calibration_alike), summed(scores, alike))
-
-
-def alike(counts: csr_matrix) -> csr_matrix:
-    """Say how alike cells that were measured together are, whatever the reference knows.
-
-    Counts of one cell are few. A type that the reference lacks is strange in all of its cells,
-    while what is strange about a cell by chance is not so in those next to it.
-
-    Parameters
-    ----------
-    counts
-        Of the cells, (cells, genes), raw.
-
-    Returns
-    -------
-    (cells, cells): 1 for the cell itself, and for its 14 nearest cells on principal components
-    ``exp(-2 (distance / width)**2)``, where the width is how far the 14th is from the one of the
-    two for which that is less. So a cell apart from all others hardly counts them. Of fewer than
-    50 cells each is like itself only, as is a cell without counts.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.neighbors import NearestNeighbors
-
-    themselves = identity(counts.shape[0], format="csr")
-    some = np.flatnonzero(counts.getnnz(axis=1))
-    if len(some) < FEWEST:
-        return themselves
-    totals = np.asarray(counts[some].sum(axis=1), dtype=np.float64).ravel()
-    logged = log_normalised(counts[some], totals)
-    logged = logged[:, variable(logged, GENES)]
-    rank = min(OWN_COMPONENTS, len(some) // CELLS_A_COMPONENT, logged.shape[1] - 1)
-    if rank < 1 or not (logged.max(axis=0) != logged.min(axis=0)).nnz:
-        return themselves
-    Z = PCA(rank, svd_solver="arpack", random_state=0).fit_transform(logged)
-    search = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(Z)
-    away, near = search.kneighbors(Z)
-    width = np.maximum(away[:, -1], 1e-12)
-    closeness = np.exp(-2 * (away / np.minimum(width[:, None], width[near])) ** 2)
-    rows, columns = np.repeat(some, NEIGHBOURS), some[near.ravel()]
-    others = rows != columns
-    weights = closeness.ravel()[others], (rows[others], columns[others])
-    return csr_matrix(weights, shape=themselves.shape) + themselves
+    return p_values(summed(calibration, calibration_near), summed(scores, near))
 
 
 def _root(precision: np.ndarray) -> np.ndarray:

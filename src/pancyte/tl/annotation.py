@@ -122,7 +122,8 @@ def annotate(
       those with the highest trust;
     - ``_set`` and ``_set_size``: all labels left, which hold the true one with a chance of
       1 - alpha for cells of donors like the held-out ones;
-    - ``_novelty``: share of held-out cells of known types at least as strange as this cell;
+    - ``_novelty``: share of held-out cells of known types at least as strange as this cell, each
+      judged with the cells that are like it;
     - ``_ontology_id``, ``_ontology_label``, ``_ontology_probability``: the narrowest Cell Ontology
       term above all labels left, empty where they share nothing that says something;
     - ``_cluster``, ``_cluster_label``, ``_cluster_margin``: Leiden cluster, what most of its cells
