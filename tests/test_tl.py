@@ -121,6 +121,7 @@ def test_routes_are_tried_on_held_out_donors_and_the_choice_is_told(labelled):
     best = how["cross_validation"][0]
     assert taken["macro_f1"] >= best["macro_f1"] - best["noise"]
     assert how["chosen"] in how["why"]
+    assert how["shared"] == taken["shared"]
     assert how["classes"] == sorted(reference.obs["cell_type"].unique())
 
 

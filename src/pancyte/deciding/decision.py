@@ -285,6 +285,7 @@ class Decider:
         return {
             "chosen": self.choice.chosen.name,
             "why": self.choice.why,
+            "shared": self.choice.chosen.shared,
             "held_out": self.folds.why,
             "held_out_key": self.folds.key,
             "held_out_cells": len(self.labels),

@@ -59,11 +59,13 @@ def annotate(
     principal components, nearest profiles once the laboratory's share in each gene is undone,
     regression that also learns from the query's surest cells, averages of the last with each
     other, and the same two on the frozen embedding of each model given. A model is used only if
-    it beats the best of the simple ways by more than one standard error. The held-out answers
-    also calibrate the probabilities, the label sets and the novelty p-values. If the query was
-    measured more otherwise than the held-out cells are, these are first made like it. Where L1
-    regression agrees with a label less often than it does on held-out cells, the label is named
-    as doubtful. With markers there is nothing to calibrate on, and only a score.
+    it beats the best of the simple ways by more than one standard error. How much the answers to
+    those cells of the query that are most like a cell count beside its own is found with that.
+    The held-out answers also calibrate the probabilities, the label sets and the novelty
+    p-values. If the query was measured more otherwise than the held-out cells are, these are
+    first made like it. Where L1 regression agrees with a label less often than it does on
+    held-out cells, the label is named as doubtful. With markers there is nothing to calibrate
+    on, and only a score.
 
     Parameters
     ----------
