@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import block_diag, csr_matrix
 
 from pancyte.corpus.cells import column
 from pancyte.corpus.splits import stratified_subsample
@@ -22,7 +21,7 @@ from pancyte.deciding.conformal import (
     with_best,
 )
 from pancyte.deciding.folds import Folds, by_chance, make_folds
-from pancyte.deciding.likeness import alike
+from pancyte.deciding.likeness import MOST, alike
 from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.rehearsal import (
@@ -39,6 +38,8 @@ from pancyte.errors import UsageError
 from pancyte.tasks.expression import shared_counts
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from pancyte.shapes import Cells
 
 ENOUGH = 20_000
@@ -197,7 +198,10 @@ class Decider:
         self.folds = replace(folds, codes=folds.codes[scored], groups=folds.groups[scored])
         self.left_out = int((~scored).sum())
         self.labels, self.strange = labels[scored], strange[scored]
-        self.near = self._near(asked.select(scored), at_most=len(query))
+        # a query of few cells tells less of which are alike: held-out ones are not told more
+        self.near = alike(
+            asked.counts[scored], self.folds.codes, at_most=min(len(query), MOST), seed=self.seed
+        )
         self.choice = choose(
             {name: given[scored] for name, given in answers.items()},
             [route.name for route in self.routes if route.baseline],
@@ -219,7 +223,7 @@ class Decider:
 
     def conclude(self, query: Cells, given: Mapping[str, np.ndarray], limits: Limits) -> Decision:
         """Draw labels, sets, novelty and reasons from routes' answers, (cells, labels) each."""
-        near = alike(query.counts)
+        near = alike(query.counts, seed=self.seed)
         probabilities = self.choice.chosen.combine(given, near)
         strange, embedding = self._strangeness(self.reference, query)
         novelty = novelty_p_values(
@@ -330,18 +334,6 @@ class Decider:
     def _rehearse(self) -> float:
         """Say by how much of the query's effects held-out cells are to be changed."""
         return share_to_rehearse(self.laboratory, self.apart)
-
-    def _near(self, held_out: Cells, *, at_most: int) -> csr_matrix:
-        """Say how alike cells are that were held out together, as many at a time as are asked."""
-        rng = np.random.default_rng(self.seed)
-        parts = []
-        for fold in np.unique(self.folds.codes):
-            rows = rng.permutation(np.flatnonzero(self.folds.codes == fold))
-            parts += np.array_split(rows, -(-len(rows) // at_most))
-        order = np.concatenate(parts)
-        blocks = block_diag([alike(held_out.counts[part]) for part in parts], format="csr")
-        back = np.argsort(order)
-        return blocks[back][:, back]
 
     def _ask(self, route: Route, reference: Cells, query: Cells) -> np.ndarray:
         answer = route.label(

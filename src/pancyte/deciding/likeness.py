@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix, identity
+from scipy.sparse import block_diag, csr_matrix, identity
 
 from pancyte.tasks.expression import GENES, log_normalised, variable
 
 COMPONENTS, CELLS_A_COMPONENT = 30, 5
-NEIGHBOURS, FEWEST = 15, 50
+NEIGHBOURS, FEWEST, MOST = 15, 50, 20_000
 
 
-def alike(counts: csr_matrix) -> csr_matrix:
+def alike(
+    counts: csr_matrix,
+    groups: np.ndarray | None = None,
+    *,
+    at_most: int = MOST,
+    seed: int = 0,
+) -> csr_matrix:
     """Say how alike cells that were measured together are, whatever the reference knows.
 
-    Counts of one cell are few. A type that the reference lacks is strange in all of its cells,
-    while what is strange about a cell by chance is not so in those next to it.
+    Counts of one cell are few. What is strange about it by chance is not so in the cells next to
+    it, while these are nearly always of its type.
 
     Parameters
     ----------
     counts
         Of the cells, (cells, genes), raw.
+    groups
+        Which cells were measured together, (cells,); all of them if not given.
+    at_most
+        Larger groups are dealt into parts of so many cells, and only cells of a part are compared.
+    seed
+        Seed of the dealing.
 
     Returns
     -------
@@ -29,6 +41,19 @@ def alike(counts: csr_matrix) -> csr_matrix:
     two for which that is less. So a cell apart from all others hardly counts them. Of fewer than
     50 cells each is like itself only, as is a cell without counts.
     """
+    cells, rng = counts.shape[0], np.random.default_rng(seed)
+    together = np.zeros(cells, dtype=int) if groups is None else np.asarray(groups)
+    parts = []
+    for group in np.unique(together):
+        rows = np.flatnonzero(together == group)
+        dealt = -(-len(rows) // at_most)
+        parts += np.array_split(rng.permutation(rows) if dealt > 1 else rows, dealt)
+    found = block_diag([_within(counts[part]) for part in parts], format="csr")
+    back = np.argsort(np.concatenate(parts))
+    return found[back][:, back]
+
+
+def _within(counts: csr_matrix) -> csr_matrix:
     from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
 

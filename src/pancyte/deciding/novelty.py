@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 
 from pancyte.deciding.conformal import p_values
-from pancyte.deciding.likeness import averaged
+from pancyte.deciding.likeness import CELLS_A_COMPONENT, averaged
 from pancyte.tasks.expression import expression, shared_counts
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ COMBINED = [VIEWS.index(name) for name in ("energy", "mahalanobis", "unexpected"
 acinar cells, as the least strange of all: they are measured, but do not decide."""
 
 COMPONENTS, NEIGHBOURS, UNEXPECTED = 50, 15, 10
-CELLS_A_COMPONENT = 5
 
 
 class Strangeness:
