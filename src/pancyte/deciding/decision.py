@@ -199,9 +199,8 @@ class Decider:
         self.left_out = int((~scored).sum())
         self.labels, self.strange = labels[scored], strange[scored]
         # a query of few cells tells less of which are alike: held-out ones are not told more
-        self.near = alike(
-            asked.counts[scored], self.folds.codes, at_most=min(len(query), MOST), seed=self.seed
-        )
+        some = int(np.clip((query.counts.getnnz(axis=1) > 0).sum(), 1, MOST))
+        self.near = alike(asked.counts[scored], self.folds.codes, at_most=some, seed=self.seed)
         self.choice = choose(
             {name: given[scored] for name, given in answers.items()},
             [route.name for route in self.routes if route.baseline],

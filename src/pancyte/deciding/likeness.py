@@ -63,10 +63,11 @@ def _within(counts: csr_matrix) -> csr_matrix:
         return themselves
     totals = np.asarray(counts[some].sum(axis=1), dtype=np.float64).ravel()
     logged = log_normalised(counts[some], totals)
+    logged = logged[:, (logged.max(axis=0) != logged.min(axis=0)).toarray().ravel()]
+    if logged.shape[1] < 2:
+        return themselves
     logged = logged[:, variable(logged, GENES)]
     rank = min(COMPONENTS, len(some) // CELLS_A_COMPONENT, logged.shape[1] - 1)
-    if rank < 1 or not (logged.max(axis=0) != logged.min(axis=0)).nnz:
-        return themselves
     Z = PCA(rank, svd_solver="arpack", random_state=0).fit_transform(logged)
     search = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(Z)
     away, near = search.kneighbors(Z)
