@@ -33,8 +33,9 @@ def page(work: Path, lines: list[str], models: list[str]) -> str:
         "by drawing cells anew within each fold; ECE with 15 bins, of all folds of a seed together",
         "- when a second opinion counts as a doubt, and what trust is, was chosen on these folds "
         "and on the pairs of [laboratories](laboratories.md), like the ways that learn from the "
-        "query and what temperatures weigh, so what these are worth is a little too good; on "
-        "damaged cells ([stress](stress.md)) only the likeness to profiles was\n",
+        "query and what temperatures weigh; which cells are alike, and that their labels and "
+        "strangeness count, was chosen on these folds alone; so what these are worth is a little "
+        "too good; on damaged cells ([stress](stress.md)) only the likeness to profiles was\n",
     ]
     parts = [goals(groups), labels(groups), confidence(groups), authors(groups)]
     parts += [sets(groups), novelty(groups)]
