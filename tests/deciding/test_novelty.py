@@ -66,7 +66,8 @@ def test_p_values_are_uniform_however_dependent_the_views():
     p = novelty_p_values(views[:2000], views[2000:])
     assert kstest(p, "uniform").pvalue > 1e-3
     assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.02)
-    far = novelty_p_values(views[:2000], views[2000:] + 5)
+    # one and a half of the sum is put down to the laboratory
+    far = novelty_p_values(views[:2000], views[2000:] + 6)
     assert far.max() < 0.05
 
 
@@ -93,3 +94,18 @@ def test_p_values_among_cells_alike_are_uniform(three_studies):
     # not kstest: cells that are alike are so together
     assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.025)
     assert np.mean(p <= 0.5) == pytest.approx(0.5, abs=0.06)
+
+
+def test_what_all_cells_have_is_put_down_to_the_laboratory_but_not_without_end():
+    rng = np.random.default_rng(0)
+    known, query = rng.normal(size=(2000, 3)), rng.normal(size=(1000, 3))
+    novel = np.arange(1000) < 100
+    query[novel] += 3
+    before = novelty_p_values(known, query)
+    elsewhere = novelty_p_values(known, query + 0.4)
+    # .27 of them without leeway
+    assert np.mean(elsewhere[~novel] <= 0.1) < 0.2
+    few = novelty_p_values(known, query[-40:] + 0.4)
+    assert np.mean(few <= 0.1) > np.mean(elsewhere[-40:] <= 0.1)
+    assert np.mean(elsewhere[novel] <= 0.01) > 0.9 * np.mean(before[novel] <= 0.01)
+    assert np.median(novelty_p_values(known, query + 3)) < 0.02
