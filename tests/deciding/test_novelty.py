@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
+import pancyte as pan
 from pancyte.corpus.cells import column, to_cells
 from pancyte.deciding.likeness import alike
 from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
@@ -109,3 +110,13 @@ def test_what_all_cells_have_is_put_down_to_the_laboratory_but_not_without_end()
     assert np.mean(few <= 0.1) > np.mean(elsewhere[-40:] <= 0.1)
     assert np.mean(elsewhere[novel] <= 0.01) > 0.9 * np.mean(before[novel] <= 0.01)
     assert np.median(novelty_p_values(known, query + 3)) < 0.02
+
+
+def test_a_query_of_another_tissue_is_said_to_be_strange(pancreas, data_dir):
+    reference = pancreas[(pancreas.obs["study"] == "Fasolino 2022").to_numpy()]
+    blood = pan.load_dataset("pbmc3k")[::6].copy()
+    same = pancreas[(pancreas.obs["study"] == "Tosti 2021").to_numpy()][::3].copy()
+    for query, strange in ((blood, True), (same, False)):
+        pan.tl.annotate(query, reference=reference.copy(), label_key="cell_type")
+        (how,) = pan.tl.history(query)
+        assert bool(how["strangers"]) == strange

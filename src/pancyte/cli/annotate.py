@@ -108,6 +108,14 @@ def _say(adata: AnnData, path: Path, *, as_json: bool) -> None:
         lines.append(f"{unsure:8.1%}  of cells have a probability below .5")
         content["below_half"] = unsure
     if "why" in how:
-        told = ("chosen", "why", "held_out", "laboratory", "wrong_labels", "second_opinion")
+        told = (
+            "chosen",
+            "why",
+            "held_out",
+            "laboratory",
+            "wrong_labels",
+            "second_opinion",
+            "strangers",
+        )
         content |= {name: how[name] for name in (*told, "cross_validation")}
     emit(content, [*lines, f"wrote {path}"], as_json=as_json)

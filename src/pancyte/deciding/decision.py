@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 20_000
 """Reference cells that take part in choosing; all of them are learned from."""
+STRANGE, MANY = 0.1, 0.4
+"""A query of which this part has a novelty p-value below the first is said to be strange."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,19 @@ class Decision:
         """In which order labels are to be trusted: their probability, lower if they are doubted."""
         probability = self.probabilities.max(axis=1)
         return probability if self.second is None else self.second.trust(probability)
+
+    def strangers(self) -> dict[str, Any] | None:
+        """Say how many cells are stranger than nine of ten held-out ones, if far too many are."""
+        real = self.reasons != EMPTY
+        share = float(np.mean(self.novelty[real] < STRANGE)) if real.any() else 0.0
+        if share < MANY:
+            return None
+        said = (
+            f"{100 * share:.0f} % of the query's cells are stranger than nine of ten held-out "
+            "cells: check that the reference is of this tissue and has its cell types, for a label "
+            "is only the likeliest of those it has; or the two were measured very differently"
+        )
+        return {"share": round(share, 4), "told": said}
 
     @property
     def labels(self) -> np.ndarray:

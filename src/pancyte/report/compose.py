@@ -134,7 +134,11 @@ def _way(annotation: dict[str, Any]) -> dict[str, str]:
     if "chosen" in annotation:
         names = {"chosen": "labelled by", "why": "because", "laboratory": "laboratory"}
         facts = {said: annotation[name] for name, said in names.items() if name in annotation}
-        asides = {"wrong_labels": "reference's labels", "second_opinion": "second opinion"}
+        asides = {
+            "strangers": "strange cells",
+            "wrong_labels": "reference's labels",
+            "second_opinion": "second opinion",
+        }
         found = {said: annotation.get(name) for name, said in asides.items()}
         return facts | {said: aside["told"] for said, aside in found.items() if aside}
     return {"model": annotation["model"]["name"], "method": annotation["method"]}

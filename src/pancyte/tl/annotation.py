@@ -233,7 +233,9 @@ def _by_trial(
     if how["wrong_labels"]:
         tell(how["wrong_labels"]["told"])
     decision = decider.decide(query, limits)
-    second = decision.second
+    second, strangers = decision.second, decision.strangers()
+    if strangers:
+        tell(strangers["told"])
     if second is not None and second.doubtful.any():
         tell(second.told())
     add_decision(adata, decision, key)
@@ -255,6 +257,7 @@ def _by_trial(
         limits={item.name: getattr(limits, item.name) for item in fields(limits)},
         seed=decider.seed,
         second_opinion=None if second is None else second.record(),
+        strangers=strangers,
         **how,
     )
 
