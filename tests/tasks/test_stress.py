@@ -113,7 +113,9 @@ def test_cells_of_a_strange_laboratory_are_labelled_worse_and_less_often(dataset
     for severity in (2.0, 3.0):
         assert pca[severity, "macro_f1"] < pca[0.0, "macro_f1"] - 0.05
         assert pca[severity, "answered"] == 1
-        assert own[severity, "answered"] < own[0.0, "answered"]
+        # fewer are answered, unless they are labelled as well as undamaged ones
+        as_well = own[severity, "accuracy"] >= own[0.0, "accuracy"]
+        assert as_well or own[severity, "answered"] < own[0.0, "answered"]
         assert own[severity, "accuracy_answered"] > 0.8
         assert own[severity, "accuracy"] > pca[severity, "accuracy"] + 0.2
     assert own[3.0, "answered"] < own[2.0, "answered"] - 0.05
