@@ -26,7 +26,7 @@ def fit_temperature(
     *,
     weights: ArrayLike | None = None,
     wrong: float = 0.0,
-) -> float:
+) -> tuple[float, float]:
     """Find how much bolder or more careful a method should have been, on cells it did not see.
 
     Parameters
@@ -42,8 +42,8 @@ def fit_temperature(
 
     Returns
     -------
-    The temperature T > 0 for which ``softmax(log p / T)`` has the least log loss: above 1 the
-    method was too sure, below 1 too careful.
+    The temperature T > 0 for which ``softmax(log p / T)`` has the least mean log loss, and that
+    loss. Above 1 the method was too sure, below 1 too careful.
 
     Raises
     ------
@@ -55,17 +55,6 @@ def fit_temperature(
     Guo et al. 2017, *On calibration of modern neural networks*, arXiv:1706.04599. One number
     cannot change which label is the most probable one.
     """
-    return temperature_and_loss(probabilities, codes, weights=weights, wrong=wrong)[0]
-
-
-def temperature_and_loss(
-    probabilities: ArrayLike,
-    codes: ArrayLike,
-    *,
-    weights: ArrayLike | None = None,
-    wrong: float = 0.0,
-) -> tuple[float, float]:
-    """Find the temperature, as `fit_temperature` does, and the mean log loss at it."""
     loss = _Loss(probabilities, codes, weights)
     found = minimize_scalar(
         loss, bounds=LOG_TEMPERATURES, args=(wrong,), method="bounded", options={"xatol": 1e-4}

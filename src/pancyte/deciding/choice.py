@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pancyte.deciding.calibration import (
-    at_temperature,
-    fit_temperature,
-    temperature_and_loss,
-    wrong_labels,
-)
+from pancyte.deciding.calibration import at_temperature, fit_temperature, wrong_labels
 from pancyte.deciding.likeness import averaged
 from pancyte.errors import InputError
 from pancyte.metrics.classification import accuracy, ece, macro_f1
@@ -79,8 +74,7 @@ class Trial:
         `near` is how alike these cells are, as `pancyte.deciding.likeness.alike` gives it.
         """
         *each, last = self.temperatures
-        given = zip(self.members, each, strict=True)
-        mean = np.mean([at_temperature(answers[name], T) for name, T in given], axis=0)
+        mean = _tempered_mean(self.members, each, answers)
         return at_temperature(averaged(mean, near, self.shared), last)
 
 
@@ -222,11 +216,6 @@ def _why(chosen: Trial, standing: Trial, trials: Sequence[Trial]) -> str:
     return f"{said}, the only baseline"
 
 
-class _Reckoned(TypedDict):
-    weights: np.ndarray
-    wrong: float
-
-
 class _Judge:
     """Scores trials on the same cells, with each fold weighing alike, and on redrawn donors."""
 
@@ -249,20 +238,17 @@ class _Judge:
         rng = np.random.default_rng(seed)
         _, donor = np.unique(folds.groups, return_inverse=True)
         drawn = [_draws(rng, donor.max() + 1)[:, donor], _draws(rng, len(labels))]
-        # each fold weighs alike: the query is one study (donor) more, whatever its size
-        self.reckoned: _Reckoned = {"weights": self.even[0], "wrong": self.wrong}
         self.redrawn = [_adding_up(weights * self.even) for weights in drawn]
 
     def trial(
         self, members: tuple[str, ...], answers: Mapping[str, np.ndarray], baseline: bool
     ) -> Trial:
-        each = [fit_temperature(answers[name], self.codes, **self.reckoned) for name in members]
-        given = zip(members, each, strict=True)
-        mean = np.mean([at_temperature(answers[name], T) for name, T in given], axis=0)
+        each = [self.temperature(answers[name])[0] for name in members]
+        mean = _tempered_mean(members, each, answers)
         tried = []
         for share in SHARES:
             shared = averaged(mean, self.near, share)
-            last, loss = temperature_and_loss(shared, self.codes, **self.reckoned)
+            last, loss = self.temperature(shared)
             tried.append((loss, share, last, shared))
         _, share, last, shared = min(tried, key=lambda one: one[:2])
         probabilities = at_temperature(shared, last)
@@ -273,6 +259,11 @@ class _Judge:
         return Trial(
             name, members, baseline, temperatures, share, probabilities, *map(float, scores)
         )
+
+    def temperature(self, probabilities: np.ndarray) -> tuple[float, float]:
+        # each fold weighs alike: the query is one study (donor) more, whatever its size
+        weights = self.even[0]
+        return fit_temperature(probabilities, self.codes, weights=weights, wrong=self.wrong)
 
     def arrays(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
         answer = self.classes[probabilities.argmax(axis=1)]
@@ -286,6 +277,13 @@ class _Judge:
         ]
         noise = max(float(gap.std()) for gap in gaps)
         return replace(trial, behind=best.macro_f1 - trial.macro_f1, noise=noise)
+
+
+def _tempered_mean(
+    members: Sequence[str], temperatures: Sequence[float], answers: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    given = zip(members, temperatures, strict=True)
+    return np.mean([at_temperature(answers[name], T) for name, T in given], axis=0)
 
 
 def _draws(rng: np.random.Generator, items: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from pancyte.deciding.conformal import (
     with_best,
 )
 from pancyte.deciding.folds import Folds, by_chance, make_folds
-from pancyte.deciding.likeness import MOST, alike
+from pancyte.deciding.likeness import alike
 from pancyte.deciding.novelty import COMBINED, VIEWS, Strangeness, novelty_p_values
 from pancyte.deciding.quality import EMPTY, reasons
 from pancyte.deciding.rehearsal import (
@@ -214,7 +214,7 @@ class Decider:
         self.left_out = int((~scored).sum())
         self.labels, self.strange = labels[scored], strange[scored]
         # a query of few cells tells less of which are alike: held-out ones are not told more
-        some = int(np.clip((query.counts.getnnz(axis=1) > 0).sum(), 1, MOST))
+        some = max(1, int((query.counts.getnnz(axis=1) > 0).sum()))
         self.near = alike(asked.counts[scored], self.folds.codes, at_most=some, seed=self.seed)
         self.choice = choose(
             {name: given[scored] for name, given in answers.items()},

@@ -63,6 +63,7 @@ def _within(counts: csr_matrix) -> csr_matrix:
         return themselves
     totals = np.asarray(counts[some].sum(axis=1), dtype=np.float64).ravel()
     logged = log_normalised(counts[some], totals)
+    # scanpy would take the logarithm of 0 for genes that do not vary
     logged = logged[:, (logged.max(axis=0) != logged.min(axis=0)).toarray().ravel()]
     if logged.shape[1] < 2:
         return themselves

@@ -145,9 +145,8 @@ def novelty_p_values(
         Scores of the cells asked about, (cells, views).
     calibration_near, near
         How alike the known cells are to each other, and those asked about, as
-        `pancyte.deciding.likeness.alike` gives it,
-        (known cells, known cells) and (cells, cells). Each cell is judged by itself alone if not
-        given.
+        `pancyte.deciding.likeness.alike` gives it, (known cells, known cells) and (cells, cells).
+        Each cell is judged by itself alone if not given.
 
     Returns
     -------
